@@ -1,2 +1,2 @@
-//! See the crate description.
+//! The operator's binary: wiring only.
 fn main() {}

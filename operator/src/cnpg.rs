@@ -1,0 +1,1 @@
+//! The part of CloudNativePG's types that is written here.
