@@ -1,0 +1,184 @@
+//! Brings the processes of an instance up, or finds them up.
+
+use std::fs::{self, OpenOptions};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::instance::{Instance, Tier};
+use super::processes::log;
+use super::supervisor::{Health, Report};
+use super::{certificates, configuration, down, kernel, network};
+use crate::places::Places;
+use crate::progress::Step;
+use crate::schedule::Outcome;
+
+/// Longest time until every process is well; it takes about 15 s on two idle cores.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A process that ended this often while starting will not get well by itself.
+const ENOUGH_RESTARTS: u32 = 5;
+
+/// The instance of this name with a living supervisor: found, or prepared and started.
+pub(crate) fn start(places: &Places, name: &str, tier: Tier) -> Result<(Instance, bool)> {
+    if let Some(recorded) = Instance::recorded(places, name)? {
+        if recorded.tier == tier && recorded.supervisor().is_some() {
+            return Ok((recorded, false));
+        }
+        // A supervisor that was killed, or a machine that was restarted: nothing of it can be kept running.
+        down::take_down(&recorded, &|_| ())?;
+    }
+    let mut instance = Instance::new(places, name, tier)?;
+    if tier == Tier::Cluster {
+        instance.settings_before = kernel::settings();
+    }
+    instance.record()?; // before the first thing that down would have to undo
+    certificates::ensure(&instance)?;
+    configuration::write(&instance)?;
+    if let Some(namespace) = instance.network_namespace() {
+        if namespace.exists() {
+            fs::remove_dir_all(instance.folder())?; // ours holds nothing yet, and the other's must stay
+            bail!(
+                "the network namespace {path} is taken by something that this cache knows nothing of: another \
+                 cluster started with another MEDOPS_CACHE, or by another user.\nremedy: take that one down \
+                 (`MEDOPS_CACHE=… cargo xtask down`); when nothing uses it any more (`ip netns pids {name}`): \
+                 ip netns delete {name}",
+                path = namespace.display(),
+                name = namespace.file_name().unwrap_or_default().to_string_lossy(),
+            );
+        }
+        instance.made_run_netns = namespace.parent().is_some_and(|folder| !folder.exists());
+        instance.record()?;
+        network::create(&namespace)?;
+        kernel::raise()?;
+    }
+    spawn_supervisor(&instance, places)?;
+    Ok((instance, true))
+}
+
+/// Starts this very program again, detached; waits until it has recorded itself.
+fn spawn_supervisor(instance: &Instance, places: &Places) -> Result<()> {
+    let path = instance.logs().join("supervisor.log");
+    let output = OpenOptions::new().create(true).append(true).open(&path)?;
+    let mut child = Command::new("/proc/self/exe")
+        .args(["supervise", "--name", &instance.name])
+        .env(
+            "MEDOPS_CACHE",
+            places.cache().parent().context("the cache has a parent")?,
+        )
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .current_dir("/")
+        .spawn()
+        .context("cannot start the supervisor")?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while instance.supervisor().is_none() {
+        if let Some(status) = exited(&mut child)? {
+            bail!("the supervisor ended with {status}\n{}", tail(&path, 15));
+        }
+        if Instant::now() > deadline {
+            bail!("the supervisor does not begin\n{}", tail(&path, 15));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn exited(child: &mut Child) -> Result<Option<std::process::ExitStatus>> {
+    Ok(child.try_wait()?)
+}
+
+/// Waits until every process is well.
+pub(crate) fn wait_until_well(instance: &Instance, fresh: bool, step: &Step) -> Result<Outcome> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let report = Report::of(instance);
+        if report.as_ref().is_some_and(Report::is_well) {
+            let count = report.map_or(0, |report| report.processes.len());
+            return Ok(if fresh {
+                Outcome::Done(format!("{count} processes are well"))
+            } else {
+                Outcome::Current
+            });
+        }
+        if instance.supervisor().is_none() {
+            bail!(
+                "the supervisor ended\n{}",
+                tail(&instance.logs().join("supervisor.log"), 15)
+            );
+        }
+        if let Some(report) = report {
+            for process in &report.processes {
+                if process.restarts >= ENOUGH_RESTARTS && process.health != Health::Well {
+                    bail!(
+                        "{} ended {} times ({})\n{}",
+                        process.name,
+                        process.restarts,
+                        process.last_end.as_deref().unwrap_or("no reason known"),
+                        tail(&log(instance, &process.name), 15)
+                    );
+                }
+            }
+            let pending = pending(&report);
+            step.at(&format!("waits for {}", pending.join(", ")));
+            if Instant::now() > deadline {
+                let logs: Vec<String> = pending
+                    .iter()
+                    .map(|name| tail(&log(instance, name), 10))
+                    .collect();
+                bail!(
+                    "not well after {} s: {}\n{}",
+                    PATIENCE.as_secs(),
+                    pending.join(", "),
+                    logs.join("\n")
+                );
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Waits until one process is well: what only needs that one need not wait for the rest.
+pub(crate) fn wait_for(instance: &Instance, name: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let well = Report::of(instance).is_some_and(|report| {
+            report
+                .processes
+                .iter()
+                .any(|p| p.name == name && p.health == Health::Well)
+        });
+        if well {
+            return Ok(());
+        }
+        if Instant::now() > deadline || instance.supervisor().is_none() {
+            bail!("{name} did not get well\n{}", tail(&log(instance, name), 15));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn pending(report: &Report) -> Vec<String> {
+    report
+        .processes
+        .iter()
+        .filter(|p| p.health != Health::Well)
+        .map(|p| p.name.clone())
+        .collect()
+}
+
+/// The last lines of a log, under its path.
+pub(crate) fn tail(path: &std::path::Path, count: usize) -> String {
+    let text = fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(count)..]
+        .iter()
+        .map(|line| format!("  {line}"));
+    std::iter::once(format!("end of {}:", path.display()))
+        .chain(last)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
