@@ -1,2 +1,201 @@
-//! See the crate description.
-fn main() {}
+//! The program `medical-app`: arguments in, exit status out; everything else is in the library.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use medical_app::config::{Faults, OwnerSettings, Settings, Source, variables};
+use medical_app::crypto::hash_password;
+use medical_app::domain::{Email, Role, check_new_password};
+use medical_app::{db, http, serve, telemetry};
+use secrecy::{ExposeSecret, SecretString};
+
+/// Kubernetes shows the content of this file with the ended container.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Exit status for a wrong configuration (EX_CONFIG of sysexits.h).
+const WRONG_CONFIGURATION: u8 = 78;
+
+/// A hardened API for patients' records.
+#[derive(Parser)]
+#[command(version, after_help = variables::help())]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API; the default.
+    Serve,
+    /// Bring the database to this version's schema, as its owner; safe to repeat and to run twice at once.
+    Migrate,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Work that needs the owner of the database.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+#[derive(Subcommand)]
+enum Admin {
+    /// Make a user; the password comes from standard input or a file, never from an argument.
+    CreateUser(CreateUser),
+}
+
+#[derive(Args)]
+struct CreateUser {
+    /// Address, the login name.
+    #[arg(long)]
+    email: String,
+    /// Name for display; the address when absent.
+    #[arg(long)]
+    display_name: Option<String>,
+    /// What the user may do.
+    #[arg(long, value_enum)]
+    role: Role,
+    /// File that holds the password, at least 15 characters; standard input when absent.
+    #[arg(long)]
+    password_file: Option<PathBuf>,
+    /// Succeed without a change when the address is taken.
+    #[arg(long)]
+    if_absent: bool,
+}
+
+#[derive(Subcommand)]
+enum Config {
+    /// Check what `serve` needs, and list every fault.
+    Check,
+}
+
+/// Why the program ends with a failure: one text for stderr and the termination log, without secrets.
+struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self {
+            status: WRONG_CONFIGURATION,
+            message: faults.to_string(),
+        }
+    }
+}
+
+fn failed(cause: impl std::fmt::Display) -> Failure {
+    Failure {
+        status: 1,
+        message: cause.to_string(),
+    }
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // There is nobody to tell when standard error is gone.
+            drop(writeln!(std::io::stderr(), "medical-app: {}", failure.message));
+            leave_message(&failure.message);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+/// Writes into the termination log where there is one; elsewhere no file is made.
+fn leave_message(message: &str) {
+    if let Ok(mut file) = std::fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(TERMINATION_LOG)
+    {
+        drop(file.write_all(message.as_bytes()));
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let source = Source::from_process();
+    match command {
+        Command::Serve => {
+            let settings = Settings::read(&source)?;
+            telemetry::start(settings.telemetry);
+            runtime()?.block_on(serve::serve(settings)).map_err(failed)
+        }
+        Command::Migrate => {
+            let settings = OwnerSettings::read(&source)?;
+            telemetry::start(settings.telemetry);
+            let report = runtime()?
+                .block_on(db::migrate(&settings.database))
+                .map_err(failed)?;
+            tracing::info!(
+                applied = report.applied,
+                version = report.version,
+                "the schema is up to date"
+            );
+            Ok(())
+        }
+        Command::Openapi => print(&http::openapi_document().map_err(failed)?),
+        Command::Admin(Admin::CreateUser(user)) => {
+            let settings = OwnerSettings::read(&source)?;
+            telemetry::start(settings.telemetry);
+            create_user(&settings, &user)
+        }
+        Command::Config(Config::Check) => {
+            Settings::read(&source)?;
+            print("The configuration is complete.\n")
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(failed)
+}
+
+fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failure> {
+    let email = Email::parse(&user.email).map_err(|violation| failed(format!("--email {violation}")))?;
+    let display_name = user.display_name.as_deref().unwrap_or(email.as_str()).trim();
+    if display_name.is_empty() || display_name.chars().count() > 100 {
+        return Err(failed("--display-name must have 1 to 100 characters"));
+    }
+    let password = read_password(user.password_file.as_ref())?;
+    check_new_password(password.expose_secret(), &email)
+        .map_err(|violation| failed(format!("the password {violation}")))?;
+    let password_hash = hash_password(&password).map_err(failed)?;
+    let new = db::user::NewUser {
+        email: &email,
+        display_name,
+        role: user.role,
+        password_hash: &password_hash,
+    };
+    let created = runtime()?.block_on(async {
+        let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
+        db::user::create(&mut connection, &new).await.map_err(failed)
+    })?;
+    match created {
+        Some(id) => print(&format!("{}\n", id.0)),
+        None if user.if_absent => print("The user is there already; nothing was changed.\n"),
+        None => Err(failed("a user with this address is there already")),
+    }
+}
+
+fn read_password(file: Option<&PathBuf>) -> Result<SecretString, Failure> {
+    let mut text = String::new();
+    match file {
+        Some(path) => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
+        None => std::io::stdin().read_to_string(&mut text),
+    }
+    .map_err(|error| failed(format!("the password cannot be read: {error}")))?;
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}

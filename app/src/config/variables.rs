@@ -1,0 +1,78 @@
+//! The one list of environment variables. `--help` is rendered from it, and [`super::Source`] refuses to look up a
+//! name that is not in it, so that no variable can be read without being documented.
+
+/// One environment variable that the program reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Name in the environment.
+    pub name: &'static str,
+    /// Value used when it is absent or empty; `None` when it has to be given.
+    pub default: Option<&'static str>,
+    /// What it does, with unit and range.
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($ident:ident = $name:literal, $default:expr, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $ident: Variable = Variable { name: $name, default: $default, meaning: $meaning };)*
+        /// Every variable, in the order of `--help`.
+        pub const ALL: &[Variable] = &[$($ident),*];
+    };
+}
+
+variables! {
+    ENVIRONMENT = "ENVIRONMENT", Some("production"),
+        "production, staging or development. Development permits an unencrypted database connection and logs as text.";
+    LOG_LEVEL = "LOG_LEVEL", Some("info"),
+        "error, warn, info, debug or trace, for this program's own events; libraries are heard from warn upwards.";
+    MEDICAL_LISTEN = "MEDICAL_LISTEN", Some("0.0.0.0:8443"),
+        "Address and port of the API and the probes, HTTPS only.";
+    MEDICAL_METRICS_LISTEN = "MEDICAL_METRICS_LISTEN", Some("0.0.0.0:9090"),
+        "Address and port of /metrics, plain HTTP and nothing else; keep it inside the cluster.";
+    PUBLIC_URL = "PUBLIC_URL", Some("https://localhost:8443"),
+        "The https origin under which clients reach the API; it is the issuer of access tokens.";
+    ALLOWED_ORIGINS = "ALLOWED_ORIGINS", Some(""),
+        "Exact https origins that browsers may call from, separated by commas; none means no cross-origin access.";
+    SHUTDOWN_GRACE_SECONDS = "SHUTDOWN_GRACE_SECONDS", Some("20"),
+        "Seconds, 1 to 600, from SIGTERM until open connections are cut; readiness fails during all of them.";
+    DATABASE_HOST = "DATABASE_HOST", None,
+        "Host name of PostgreSQL; its certificate has to carry this name.";
+    DATABASE_PORT = "DATABASE_PORT", Some("5432"), "Port of PostgreSQL.";
+    DATABASE_NAME = "DATABASE_NAME", Some("app"), "Name of the database.";
+    DATABASE_USER = "DATABASE_USER", None,
+        "Role to log in as: medical_app for serve, medical_owner for migrate and admin.";
+    DATABASE_PASSWORD_FILE = "DATABASE_PASSWORD_FILE", None,
+        "File that holds the role's password; read again when it changes.";
+    DATABASE_CA_FILE = "DATABASE_CA_FILE", None,
+        "PEM file of the authority that signed PostgreSQL's certificate; not needed with DATABASE_TLS=disable.";
+    DATABASE_TLS = "DATABASE_TLS", Some("verify-full"),
+        "verify-full, or disable, which only development accepts.";
+    DATABASE_MAX_CONNECTIONS = "DATABASE_MAX_CONNECTIONS", Some("20"),
+        "Connections of one process at most, 1 to 500.";
+    TLS_CERT_FILE = "TLS_CERT_FILE", None,
+        "PEM file of the server's certificate chain, leaf first; read again when it changes.";
+    TLS_KEY_FILE = "TLS_KEY_FILE", None,
+        "PEM file of the private key that belongs to the certificate; read again when it changes.";
+    KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
+        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url.";
+    ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
+        "Minutes, 1 to 60, for which an access token is good.";
+}
+
+/// The section of `--help` about the environment.
+pub fn help() -> String {
+    let mut text = String::from("Environment:\n");
+    for variable in ALL {
+        let default = match variable.default {
+            None => "required".to_owned(),
+            Some("") => "default: empty".to_owned(),
+            Some(value) => format!("default: {value}"),
+        };
+        text.push_str(&format!(
+            "  {} [{default}]\n      {}\n",
+            variable.name, variable.meaning
+        ));
+    }
+    text.push_str("\nExit status: 0 done, 1 failed, 2 wrong arguments, 78 wrong configuration.\n");
+    text
+}

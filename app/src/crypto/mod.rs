@@ -1,0 +1,18 @@
+//! Cryptography: keys, envelope encryption of PHI, blind indexes, passwords and access tokens.
+//!
+//! Everything is built on aws-lc-rs, the provider that TLS uses too, so that one library has to be trusted and kept
+//! current (ASVS 11.1). Random bytes come from its generator.
+
+mod blind_index;
+mod envelope;
+mod key;
+mod password;
+mod token;
+mod vault;
+
+pub use blind_index::BlindIndex;
+pub use envelope::{Location, OpenError, SealError};
+pub use key::{KeyError, KeyRing, SecretKey};
+pub use password::{PasswordError, PasswordVerifier, hash_password};
+pub use token::{Claims, TokenAuthority, TokenError};
+pub use vault::{DataKey, KekId, PhiVault, WrappedKey};

@@ -1,0 +1,81 @@
+//! Connections: one pool for serving, one plain connection for the owner's work.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
+
+use crate::config::{DatabaseSettings, DatabaseTls, password_in};
+
+/// How long a request waits for a connection before it is told to try again.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Connections are renewed, so that load spreads again after a failover and changed settings take effect.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+/// Idle connections are given back.
+const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
+/// How often the password file is looked at.
+const PASSWORD_CHECK: Duration = Duration::from_secs(2);
+
+fn options(settings: &DatabaseSettings, password: &SecretString) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(&settings.host)
+        .port(settings.port)
+        .database(&settings.name)
+        .username(&settings.user)
+        .password(password.expose_secret())
+        .application_name("medical-app");
+    // Statements are never logged: their text is harmless, but slow-statement logging would make it a habit.
+    let options = options.disable_statement_logging();
+    match &settings.tls {
+        DatabaseTls::VerifyFull(authority) => {
+            options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(authority)
+        }
+        DatabaseTls::Disable => options.ssl_mode(PgSslMode::Disable),
+    }
+}
+
+fn serving_options(settings: &DatabaseSettings, password: &SecretString) -> PgConnectOptions {
+    options(settings, password).options([
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ])
+}
+
+/// The pool for serving. It connects when it is first used, so that a database that starts later is no fault.
+pub fn pool(settings: &DatabaseSettings) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(LONGEST_LIFE)
+        .idle_timeout(LONGEST_IDLE)
+        .connect_lazy_with(serving_options(settings, &settings.password))
+}
+
+/// Keeps the pool's password equal to its file, for new connections; open ones stay good. Runs until it is dropped.
+pub async fn follow_password_file(pool: PgPool, settings: DatabaseSettings) {
+    let mut current = settings.password.clone();
+    loop {
+        tokio::time::sleep(PASSWORD_CHECK).await;
+        let Ok(text) = tokio::fs::read_to_string(&settings.password_file).await else {
+            continue;
+        };
+        let password = password_in(&text);
+        let known = password.expose_secret() == current.expose_secret();
+        if known || password.expose_secret().is_empty() {
+            continue;
+        }
+        pool.set_connect_options(serving_options(&settings, &password));
+        current = password;
+        tracing::info!("the database password was read again");
+    }
+}
+
+/// One connection for the owner's work, without the time limits of serving.
+///
+/// # Errors
+/// What the connection attempt says.
+pub async fn owner_connection(settings: &DatabaseSettings) -> Result<PgConnection, sqlx::Error> {
+    options(settings, &settings.password).connect().await
+}

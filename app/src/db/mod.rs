@@ -1,0 +1,20 @@
+//! PostgreSQL: connections, migrations, and one file per aggregate. Every query is checked at compile time against the
+//! schema (`.sqlx`), and everything about a patient goes through a [`CallerTransaction`].
+
+mod audit;
+mod connection;
+mod error;
+mod key_fingerprint;
+mod migrate;
+pub mod patient;
+mod schema;
+mod transaction;
+pub mod user;
+
+pub use audit::write as write_audit;
+pub use connection::{follow_password_file, owner_connection, pool};
+pub use error::DatabaseError;
+pub use key_fingerprint::{KeyCheck, check_keys};
+pub use migrate::{MigrateError, MigrateReport, migrate};
+pub use schema::{SchemaState, schema_state};
+pub use transaction::{BeginError, CallerTransaction};

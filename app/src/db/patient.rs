@@ -1,0 +1,286 @@
+//! Patients. Columns are sealed on the way in and opened on the way out; which rows there are is decided by row-level
+//! security, so the queries say nothing about the caller.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{CallerTransaction, DatabaseError};
+use crate::crypto::{BlindIndex, DataKey, Location, PhiVault};
+use crate::domain::{DateOfBirth, Notes, Patient, PatientId, PatientRecord, PersonName, RecordNumber};
+use crate::policy::{Create, List, Patients, Read, Search, Update};
+
+const TABLE: &str = "patient";
+
+/// Name of the constraint that a second patient with the same record number breaks.
+pub const RECORD_NUMBER_UNIQUE: &str = "patient_record_number_unique";
+
+/// A row as it is stored.
+struct SealedPatient {
+    id: Uuid,
+    version: i64,
+    kek_id: Vec<u8>,
+    data_key: Vec<u8>,
+    record_number: Vec<u8>,
+    family_name: Vec<u8>,
+    given_name: Vec<u8>,
+    date_of_birth: Vec<u8>,
+    notes: Option<Vec<u8>>,
+    created_at: jiff_sqlx::Timestamp,
+    updated_at: jiff_sqlx::Timestamp,
+}
+
+impl SealedPatient {
+    fn open(self, vault: &PhiVault) -> Result<Patient, DatabaseError> {
+        let key = vault.data_key(self.id, &self.kek_id, &self.data_key)?;
+        let text = |column, sealed: &[u8]| {
+            key.open(
+                &Location {
+                    table: TABLE,
+                    column,
+                    row: self.id,
+                },
+                sealed,
+            )
+        };
+        let notes = self
+            .notes
+            .as_deref()
+            .map(|sealed| text("notes", sealed))
+            .transpose()?;
+        let record = PatientRecord {
+            record_number: RecordNumber::parse(&text("record_number", &self.record_number)?)?,
+            family_name: PersonName::parse(&text("family_name", &self.family_name)?)?,
+            given_name: PersonName::parse(&text("given_name", &self.given_name)?)?,
+            date_of_birth: DateOfBirth::stored(&text("date_of_birth", &self.date_of_birth)?)?,
+            notes: notes.as_deref().map(Notes::parse).transpose()?,
+        };
+        Ok(Patient {
+            id: PatientId(self.id),
+            version: self.version,
+            record,
+            created_at: self.created_at.to_jiff(),
+            updated_at: self.updated_at.to_jiff(),
+        })
+    }
+}
+
+/// The columns of a record, sealed.
+struct SealedRecord {
+    record_number_index: BlindIndex,
+    record_number: Vec<u8>,
+    family_name: Vec<u8>,
+    given_name: Vec<u8>,
+    date_of_birth: Vec<u8>,
+    notes: Option<Vec<u8>>,
+}
+
+impl SealedRecord {
+    fn seal(
+        vault: &PhiVault,
+        key: &DataKey,
+        id: PatientId,
+        record: &PatientRecord,
+    ) -> Result<Self, DatabaseError> {
+        let text = |column, value: &str| {
+            key.seal(
+                &Location {
+                    table: TABLE,
+                    column,
+                    row: id.0,
+                },
+                value,
+            )
+        };
+        Ok(Self {
+            record_number_index: record_number_index(vault, &record.record_number),
+            record_number: text("record_number", record.record_number.expose())?,
+            family_name: text("family_name", record.family_name.expose())?,
+            given_name: text("given_name", record.given_name.expose())?,
+            date_of_birth: text("date_of_birth", &record.date_of_birth.expose())?,
+            notes: record
+                .notes
+                .as_ref()
+                .map(|notes| text("notes", notes.expose()))
+                .transpose()?,
+        })
+    }
+}
+
+fn record_number_index(vault: &PhiVault, number: &RecordNumber) -> BlindIndex {
+    vault.blind_index(TABLE, "record_number", &number.normalised())
+}
+
+/// Stores a new patient in the care of the caller.
+///
+/// # Errors
+/// [`DatabaseError::Conflict`] with [`RECORD_NUMBER_UNIQUE`] when the record number is taken.
+pub async fn create(
+    caller: &mut CallerTransaction<Create<Patients>>,
+    vault: &PhiVault,
+    id: PatientId,
+    record: PatientRecord,
+) -> Result<Patient, DatabaseError> {
+    let (key, wrapped) = vault.new_data_key(id.0)?;
+    let sealed = SealedRecord::seal(vault, &key, id, &record)?;
+    // No RETURNING and no default: the row is visible to its creator only after the trigger wrote the relation.
+    // PostgreSQL keeps microseconds.
+    let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let user = caller.user();
+    sqlx::query!(
+        "INSERT INTO patient (id, kek_id, data_key, record_number_index, record_number, family_name, given_name,
+                              date_of_birth, notes, created_by, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+        id.0,
+        &wrapped.kek_id[..],
+        wrapped.sealed,
+        sealed.record_number_index.as_bytes(),
+        sealed.record_number,
+        sealed.family_name,
+        sealed.given_name,
+        sealed.date_of_birth,
+        sealed.notes,
+        user.0,
+        jiff_sqlx::Timestamp::from(now) as _,
+    )
+    .execute(caller.connection())
+    .await?;
+    Ok(Patient {
+        id,
+        version: 1,
+        record,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// The patient of this id, when the caller may see them.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn find(
+    caller: &mut CallerTransaction<Read<Patients>>,
+    vault: &PhiVault,
+    id: PatientId,
+) -> Result<Option<Patient>, DatabaseError> {
+    sqlx::query_as!(
+        SealedPatient,
+        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
+                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
+           FROM patient WHERE id = $1"#,
+        id.0
+    )
+    .fetch_optional(caller.connection())
+    .await?
+    .map(|row| row.open(vault))
+    .transpose()
+}
+
+/// The patients whom the caller may see, in the order of their admission, after `after`, at most `limit`.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn list(
+    caller: &mut CallerTransaction<List<Patients>>,
+    vault: &PhiVault,
+    after: Option<PatientId>,
+    limit: i64,
+) -> Result<Vec<Patient>, DatabaseError> {
+    sqlx::query_as!(
+        SealedPatient,
+        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
+                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
+           FROM patient WHERE id > $1 ORDER BY id LIMIT $2"#,
+        after.map_or(Uuid::nil(), |after| after.0),
+        limit
+    )
+    .fetch_all(caller.connection())
+    .await?
+    .into_iter()
+    .map(|row| row.open(vault))
+    .collect()
+}
+
+/// The patient with this record number, when the caller may see them.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn find_by_record_number(
+    caller: &mut CallerTransaction<Search<Patients>>,
+    vault: &PhiVault,
+    number: &RecordNumber,
+) -> Result<Option<Patient>, DatabaseError> {
+    let index = record_number_index(vault, number);
+    sqlx::query_as!(
+        SealedPatient,
+        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
+                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
+           FROM patient WHERE record_number_index = $1"#,
+        index.as_bytes()
+    )
+    .fetch_optional(caller.connection())
+    .await?
+    .map(|row| row.open(vault))
+    .transpose()
+}
+
+/// What became of an update.
+pub enum Updated {
+    /// It was done.
+    Done(Box<Patient>),
+    /// The patient is at another version by now.
+    Stale,
+    /// There is no such patient, or none whom the caller may see.
+    NotFound,
+}
+
+/// Replaces the record of a patient if they are still at one of `versions`, or at any when that is absent.
+///
+/// # Errors
+/// [`DatabaseError::Conflict`] with [`RECORD_NUMBER_UNIQUE`] when another patient has the new record number.
+pub async fn replace(
+    caller: &mut CallerTransaction<Update<Patients>>,
+    vault: &PhiVault,
+    id: PatientId,
+    versions: Option<&[i64]>,
+    record: PatientRecord,
+) -> Result<Updated, DatabaseError> {
+    // The lock makes the comparison and the change one step for everybody else.
+    let stored = sqlx::query!(
+        r#"SELECT version, kek_id, data_key, created_at AS "created_at: jiff_sqlx::Timestamp"
+           FROM patient WHERE id = $1 FOR NO KEY UPDATE"#,
+        id.0
+    )
+    .fetch_optional(caller.connection())
+    .await?;
+    let Some(stored) = stored else {
+        return Ok(Updated::NotFound);
+    };
+    if versions.is_some_and(|versions| !versions.contains(&stored.version)) {
+        return Ok(Updated::Stale);
+    }
+    let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key)?;
+    let sealed = SealedRecord::seal(vault, &key, id, &record)?;
+    let changed = sqlx::query!(
+        r#"UPDATE patient
+           SET version = version + 1, record_number_index = $2, record_number = $3, family_name = $4,
+               given_name = $5, date_of_birth = $6, notes = $7, updated_at = clock_timestamp()
+           WHERE id = $1
+           RETURNING version, updated_at AS "updated_at: jiff_sqlx::Timestamp""#,
+        id.0,
+        sealed.record_number_index.as_bytes(),
+        sealed.record_number,
+        sealed.family_name,
+        sealed.given_name,
+        sealed.date_of_birth,
+        sealed.notes,
+    )
+    .fetch_one(caller.connection())
+    .await?;
+    Ok(Updated::Done(Box::new(Patient {
+        id,
+        version: changed.version,
+        record,
+        created_at: stored.created_at.to_jiff(),
+        updated_at: changed.updated_at.to_jiff(),
+    })))
+}

@@ -1,0 +1,117 @@
+//! The transaction in which a caller works: it knows who they are, what they may do, and records what they did.
+
+use std::marker::PhantomData;
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{DatabaseError, write_audit};
+use crate::audit::{AuditEvent, Outcome, RequestOrigin};
+use crate::domain::{Role, UserId};
+use crate::policy::{Privilege, permits};
+
+/// A transaction under the caller's row-level-security context, for one [`Privilege`].
+///
+/// It ends in [`Self::record`] or [`Self::record_failure`]; dropped without either, it rolls back.
+pub struct CallerTransaction<P> {
+    transaction: Transaction<'static, Postgres>,
+    pool: PgPool,
+    user: UserId,
+    event: AuditEvent,
+    privilege: PhantomData<P>,
+}
+
+/// Why no transaction was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// There is no such user, or not any more.
+    #[error("the user is unknown or inactive")]
+    Unauthenticated,
+    /// The user's role does not have the privilege; it is recorded.
+    #[error("the role does not have the privilege")]
+    Forbidden,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl<P: Privilege> CallerTransaction<P> {
+    /// Opens one for a user whose identity is proven.
+    ///
+    /// The role is read here, in the same round trip that sets the context, and not taken from the token: a change of
+    /// rights holds from the next request (ASVS 8.3.2).
+    ///
+    /// # Errors
+    /// [`BeginError`].
+    pub async fn begin(pool: &PgPool, user: UserId, origin: RequestOrigin) -> Result<Self, BeginError> {
+        let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
+        // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
+        let context = sqlx::query!(
+            r#"SELECT role, set_config('app.user_id', id::text, true) AS caller,
+                      set_config('app.role', role, true) AS caller_role
+               FROM app_user WHERE id = $1 AND active"#,
+            user.0
+        )
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(DatabaseError::from)?
+        .ok_or(BeginError::Unauthenticated)?;
+        let role = Role::parse(&context.role).ok_or(BeginError::Unauthenticated)?;
+        let caller = Self {
+            transaction,
+            pool: pool.clone(),
+            user,
+            event: AuditEvent {
+                actor: Some((user, role)),
+                action: P::ACTION,
+                resource: P::RESOURCE,
+                resource_ids: Vec::new(),
+                outcome: Outcome::Success,
+                origin,
+            },
+            privilege: PhantomData,
+        };
+        if permits(role, P::RESOURCE, P::ACTION) {
+            Ok(caller)
+        } else {
+            caller.record_failure(Outcome::Denied).await?;
+            Err(BeginError::Forbidden)
+        }
+    }
+
+    /// The caller.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Names a record that this is about, for the audit log.
+    pub fn concerns(&mut self, record: Uuid) {
+        self.event.resource_ids.push(record);
+    }
+
+    /// For the queries of this module's siblings only: whoever has it can do what row-level security permits.
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// Records success and commits, both or neither.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; nothing happened then.
+    pub async fn record(mut self) -> Result<(), DatabaseError> {
+        write_audit(&mut *self.transaction, &self.event).await?;
+        self.transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Undoes everything and records how it ended.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn record_failure(mut self, outcome: Outcome) -> Result<(), DatabaseError> {
+        self.event.outcome = outcome;
+        // The failed statement may have spoiled the transaction, so the row gets its own.
+        self.transaction.rollback().await?;
+        write_audit(&self.pool, &self.event).await
+    }
+}

@@ -1,0 +1,106 @@
+//! Users.
+
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{DatabaseError, write_audit};
+use crate::audit::{AuditEvent, Outcome, RequestOrigin};
+use crate::domain::{Email, Role, UserId};
+use crate::policy::{Action, ResourceKind};
+
+/// What login has to know about a user. There is no Debug: it holds the password's hash.
+pub struct Credentials {
+    /// Identity.
+    pub id: UserId,
+    /// Role.
+    pub role: Role,
+    /// Name for display.
+    pub display_name: String,
+    /// Whether the user may log in.
+    pub active: bool,
+    /// PHC string.
+    pub password_hash: String,
+}
+
+/// The credentials of the user with this address.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credentials>, DatabaseError> {
+    let row = sqlx::query!(
+        "SELECT id, role, display_name, active, password_hash FROM app_user WHERE email = $1",
+        email.as_str()
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.and_then(|row| {
+        Some(Credentials {
+            id: UserId(row.id),
+            role: Role::parse(&row.role)?,
+            display_name: row.display_name,
+            active: row.active,
+            password_hash: row.password_hash,
+        })
+    }))
+}
+
+/// Role of an active user; nothing for anybody else.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn active_role(pool: &PgPool, user: UserId) -> Result<Option<Role>, DatabaseError> {
+    let role = sqlx::query_scalar!("SELECT role FROM app_user WHERE id = $1 AND active", user.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(role.and_then(|role| Role::parse(&role)))
+}
+
+/// A user to be made.
+pub struct NewUser<'a> {
+    /// Address, the login name.
+    pub email: &'a Email,
+    /// Name for display, 1 to 100 characters.
+    pub display_name: &'a str,
+    /// Role.
+    pub role: Role,
+    /// PHC string.
+    pub password_hash: &'a str,
+}
+
+/// Makes a user, as the owner, and records it. Gives nothing when the address is taken.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn create(
+    connection: &mut PgConnection,
+    user: &NewUser<'_>,
+) -> Result<Option<UserId>, DatabaseError> {
+    let mut transaction = connection.begin().await?;
+    let id = sqlx::query_scalar!(
+        "INSERT INTO app_user (id, email, display_name, role, password_hash) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (email) DO NOTHING RETURNING id",
+        Uuid::now_v7(),
+        user.email.as_str(),
+        user.display_name,
+        user.role.as_str(),
+        user.password_hash
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(id) = id {
+        let event = AuditEvent {
+            actor: None,
+            action: Action::Create,
+            resource: ResourceKind::User,
+            resource_ids: vec![id],
+            outcome: Outcome::Success,
+            origin: RequestOrigin {
+                request_id: Uuid::now_v7(),
+                client_address: None,
+            },
+        };
+        write_audit(&mut *transaction, &event).await?;
+    }
+    transaction.commit().await?;
+    Ok(id.map(UserId))
+}

@@ -1,0 +1,22 @@
+//! The API over HTTPS. One operation a file, below the folder of its resource.
+
+mod auth;
+mod body;
+mod error;
+mod extract;
+mod health;
+mod metrics;
+mod middleware;
+mod openapi;
+mod patients;
+mod problems;
+mod router;
+pub mod server;
+mod state;
+mod throttle;
+pub mod tls;
+
+pub use openapi::document as openapi_document;
+pub use router::{api, metrics_only};
+pub use state::{AppState, Parts};
+pub use throttle::LoginThrottle;

@@ -1,0 +1,52 @@
+//! The OpenAPI document, derived from the routes.
+
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::error::Problem;
+use super::router;
+
+/// Name of the security scheme that operations refer to.
+pub const BEARER: &str = "bearer";
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.bearer_format = Some("JWT".to_owned());
+        scheme.description = Some("An access token from POST /api/auth/login.".to_owned());
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    }
+}
+
+/// What the routes do not say.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Medical API",
+        description = "Patients' records for clinicians. Every access is recorded; a patient outside one's care is not found.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "https://localhost:8443", description = "A local process")),
+    components(schemas(Problem)),
+    modifiers(&Security),
+    tags(
+        (name = "auth", description = "Proof of identity"),
+        (name = "patients", description = "Patients in the caller's care"),
+        (name = "health", description = "Probes"),
+    ),
+)]
+pub struct Frame;
+
+/// The whole document as JSON with a final line break, as it is checked in.
+///
+/// # Errors
+/// When it cannot be serialised.
+pub fn document() -> serde_json::Result<String> {
+    let (_, document) = router::routes().split_for_parts();
+    document.to_pretty_json().map(|json| json + "\n")
+}

@@ -1,0 +1,64 @@
+//! The problems that operations declare in the OpenAPI document.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::error::Problem;
+
+fn problem(description: &str) -> RefOr<Response> {
+    let schema = Ref::from_schema_name(Problem::name());
+    ResponseBuilder::new()
+        .description(description)
+        .content(
+            "application/problem+json",
+            ContentBuilder::new().schema(Some(schema)).build(),
+        )
+        .build()
+        .into()
+}
+
+fn responses(list: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    list.iter()
+        .map(|(status, description)| ((*status).to_owned(), problem(description)))
+        .collect()
+}
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident = $list:expr;)*) => {
+        $(
+            $(#[$doc])*
+            pub struct $name;
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    responses(&$list)
+                }
+            }
+        )*
+    };
+}
+
+problems! {
+    /// What any operation may answer.
+    Always = [
+        ("500", "The program failed."),
+        ("503", "Not able to answer now; try again after Retry-After seconds."),
+    ];
+    /// What an operation for identified callers may answer.
+    ForCallers = [
+        ("401", "No access token, or not a good one."),
+        ("403", "The caller's role may not do this."),
+    ];
+    /// What an operation on one object may answer.
+    OnOne = [("404", "There is no such object, or none that the caller may know of.")];
+    /// What an operation with a body may answer.
+    WithBody = [
+        ("400", "The body is not JSON."),
+        ("408", "The body did not arrive in time."),
+        ("413", "The body is too large."),
+        ("415", "The body is not application/json."),
+        ("422", "Members of the body break rules; `errors` lists them."),
+    ];
+}

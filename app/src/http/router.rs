@@ -1,0 +1,78 @@
+//! All routes, and the layers around them.
+
+use axum::Router;
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::error::{ApiError, ProblemCode};
+use super::openapi::Frame;
+use super::state::AppState;
+use super::{auth, health, metrics, middleware, patients};
+use crate::config::Origin;
+
+/// How long a browser may remember the answer to a preflight request (C-09).
+const PREFLIGHT_SECONDS: u64 = 3600;
+
+/// The routes with their descriptions; a resource adds one line.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Frame::openapi())
+        .merge(health::routes())
+        .merge(auth::routes())
+        .merge(patients::routes())
+}
+
+/// The API, ready to serve.
+pub fn api(state: AppState, origins: &[Origin]) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(async || ApiError::from(ProblemCode::NotFound))
+        .method_not_allowed_fallback(async || ApiError::from(ProblemCode::MethodNotAllowed))
+        .layer(cors(origins))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(state.clone(), middleware::observe))
+        .with_state(state)
+}
+
+/// The listener for metrics, and for nothing else.
+pub fn metrics_only(state: AppState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .with_state(state)
+}
+
+/// The panic's message goes nowhere: it may hold anything. Its place is logged by the hook of `telemetry`.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::from(ProblemCode::Internal).into_response()
+}
+
+fn cors(origins: &[Origin]) -> CorsLayer {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok())
+        .collect();
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            middleware::REQUEST_ID,
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            middleware::REQUEST_ID,
+        ])
+        .max_age(std::time::Duration::from_secs(PREFLIGHT_SECONDS))
+}
