@@ -1,4 +1,28 @@
 //! The child objects, one file per built kind. Pure: what is built depends on the inputs alone.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`service_account`] [`network_policies`] [`config_map`] [`backup_volume`] [`database`] [`init_job`] [`service`] [`deployment`] [`disruption_budget`] [`autoscaler`] [`backup_cron_jobs`] | the children, in the order of apply |
+//! | [`environment`] | variables and mounted files of the application and its init Job |
+//! | [`pod`] | the restricted Pod Security standard, volumes |
+//! | [`quantities`] | quantities and resources as the API server stores them |
+//! | [`checksum`] | checksums that name a Job or roll pods |
+
+pub mod autoscaler;
+pub mod backup_cron_jobs;
+pub mod backup_volume;
+mod checksum;
+pub mod config_map;
+pub mod database;
+pub mod deployment;
+pub mod disruption_budget;
+pub mod environment;
+pub mod init_job;
+pub mod network_policies;
+mod pod;
+mod quantities;
+pub mod service;
+pub mod service_account;
 
 use std::collections::BTreeMap;
 
@@ -69,6 +93,10 @@ impl Inputs<'_> {
             Lifetime::Workload => true,
             Lifetime::Data => self.deployment.spec.deletion_policy == DeletionPolicy::Delete,
         };
-        if owned { self.deployment.controller_owner_ref(&()) } else { None }
+        if owned {
+            self.deployment.controller_owner_ref(&())
+        } else {
+            None
+        }
     }
 }
