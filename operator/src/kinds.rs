@@ -49,20 +49,34 @@ pub struct KindInfo {
     pub optional: bool,
     /// Whether objects of this kind are only ever created, never patched (Secrets hold values that exist nowhere else).
     pub create_only: bool,
+    /// Whether objects of this kind hold patient data or the keys to it: they are never pruned.
+    pub holds_data: bool,
     /// Verbs that the operator uses on this kind; the ClusterRole grants no other.
     pub verbs: &'static [&'static str],
 }
 
+/// Written and, when left over, removed.
 const WRITTEN: &[&str] = &["create", "delete", "get", "list", "patch", "watch"];
+/// Written and never removed: the garbage collector does, when the owner reference of `deletionPolicy: Delete` says so.
+const KEPT: &[&str] = &["create", "get", "list", "patch", "watch"];
 
 /// All child kinds, in the order of apply.
 pub const ALL: [KindInfo; 12] = [
     info(Kind::ServiceAccount, "", "v1", "ServiceAccount", "serviceaccounts"),
     info(Kind::NetworkPolicy, "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-    KindInfo { create_only: true, ..info(Kind::Secret, "", "v1", "Secret", "secrets") },
+    KindInfo { create_only: true, holds_data: true, verbs: KEPT, ..info(Kind::Secret, "", "v1", "Secret", "secrets") },
     info(Kind::ConfigMap, "", "v1", "ConfigMap", "configmaps"),
-    info(Kind::PersistentVolumeClaim, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
-    KindInfo { optional: true, ..info(Kind::Cluster, "postgresql.cnpg.io", "v1", "Cluster", "clusters") },
+    KindInfo {
+        holds_data: true,
+        verbs: KEPT,
+        ..info(Kind::PersistentVolumeClaim, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+    },
+    KindInfo {
+        optional: true,
+        holds_data: true,
+        verbs: KEPT,
+        ..info(Kind::Cluster, "postgresql.cnpg.io", "v1", "Cluster", "clusters")
+    },
     info(Kind::Job, "batch", "v1", "Job", "jobs"),
     info(Kind::Service, "", "v1", "Service", "services"),
     info(Kind::Deployment, "apps", "v1", "Deployment", "deployments"),
@@ -78,7 +92,7 @@ const fn info(
     name: &'static str,
     plural: &'static str,
 ) -> KindInfo {
-    KindInfo { kind, group, version, name, plural, optional: false, create_only: false, verbs: WRITTEN }
+    KindInfo { kind, group, version, name, plural, optional: false, create_only: false, holds_data: false, verbs: WRITTEN }
 }
 
 impl Kind {

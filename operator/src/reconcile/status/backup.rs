@@ -1,0 +1,117 @@
+//! The backups, from what the pods that made them reported about the dumps.
+
+use jiff::Timestamp;
+use medical_crds::{
+    names::Component,
+    status::{BackupStatus, time},
+};
+use serde::Deserialize;
+
+use super::{Judgement, Observed};
+use crate::view::{PodView, Termination};
+
+/// Reason while no dump was due yet; the only unknown that does not keep a deployment from being ready.
+pub(super) const NO_BACKUP_YET: &str = "NoBackupYet";
+
+/// What `medical-backup dump` says in its termination message.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Dumped {
+    file: String,
+    bytes: i64,
+    tier: String,
+}
+
+/// What `medical-backup verify` says in its termination message.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Verified {
+    file: String,
+    verified: bool,
+}
+
+fn ends<'a>(observed: &'a Observed, component: Component) -> impl Iterator<Item = (&'a Termination, Timestamp)> {
+    let ended = |pod: &PodView| pod.phase == "Succeeded" || pod.phase == "Failed";
+    observed
+        .children
+        .pods
+        .values()
+        .filter(move |pod| pod.component == component.as_str() && ended(pod))
+        .filter_map(|pod| pod.terminated.as_ref())
+        .filter_map(|end| Some((end, end.finished?)))
+}
+
+/// The former status, brought up to date with what is newer.
+pub(super) fn status(observed: &Observed, former: Option<BackupStatus>) -> Option<BackupStatus> {
+    let mut status = former.unwrap_or_default();
+    let newer = |known: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>, at: Timestamp| {
+        known.as_ref().is_none_or(|known| known.0 < time(at).0)
+    };
+    for (end, at) in ends(observed, Component::Backup) {
+        match serde_json::from_str::<Dumped>(end.message.trim()) {
+            Ok(dumped) if end.exit_code == 0 => {
+                if newer(&status.last_success_time, at) {
+                    status.last_success_time = Some(time(at));
+                    status.last_file = Some(dumped.file);
+                    status.last_bytes = Some(dumped.bytes);
+                    status.last_tier = Some(dumped.tier);
+                }
+            }
+            _ => {
+                if newer(&status.last_failure_time, at) {
+                    status.last_failure_time = Some(time(at));
+                    status.last_failure = Some(said(end));
+                }
+            }
+        }
+    }
+    for (end, at) in ends(observed, Component::BackupVerify) {
+        match serde_json::from_str::<Verified>(end.message.trim()) {
+            Ok(verified) if end.exit_code == 0 && verified.verified => {
+                if newer(&status.last_verified_time, at) {
+                    status.last_verified_time = Some(time(at));
+                    status.last_verified_file = Some(verified.file);
+                }
+            }
+            _ => {
+                if newer(&status.last_verify_failure_time, at) {
+                    status.last_verify_failure_time = Some(time(at));
+                    status.last_verify_failure = Some(said(end));
+                }
+            }
+        }
+    }
+    (status != BackupStatus::default()).then_some(status)
+}
+
+fn said(end: &Termination) -> String {
+    let message: String = end.message.trim().chars().take(300).collect();
+    if message.is_empty() { format!("ended with code {} and no message", end.exit_code) } else { message }
+}
+
+/// Whether the last dump and the last verification succeeded; `None` when there are no backups.
+pub(super) fn judge(observed: &Observed, status: Option<&BackupStatus>) -> Option<Judgement> {
+    if !observed.deployment.spec.backup.logical.enabled {
+        return None;
+    }
+    let Some(status) = status else {
+        return Some(Judgement::unknown(NO_BACKUP_YET, "no dump was made yet; the first is made on schedule"));
+    };
+    let after = |failure: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
+                 success: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+        failure.as_ref().is_some_and(|failure| success.as_ref().is_none_or(|success| success.0 < failure.0))
+    };
+    let message = |text: &Option<String>| text.clone().unwrap_or_default();
+    Some(if after(&status.last_failure_time, &status.last_success_time) {
+        Judgement::failed("BackupFailed", format!("the last dump failed: {}", message(&status.last_failure)))
+    } else if after(&status.last_verify_failure_time, &status.last_verified_time) {
+        Judgement::failed(
+            "VerificationFailed",
+            format!("the last verification failed: {}", message(&status.last_verify_failure)),
+        )
+    } else if let Some(last) = &status.last_success_time {
+        Judgement::holds("BackupSucceeded", format!("the last good dump was finished at {}", last.0))
+    } else {
+        Judgement::unknown(NO_BACKUP_YET, "no dump was made yet; the first is made on schedule")
+    })
+}

@@ -1,0 +1,314 @@
+//! What the operator knows of all child objects, fed by watches: a reconcile reads it and asks the API server nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use kube::core::DynamicObject;
+use tokio::sync::watch;
+
+use crate::{
+    build::ApiServerAddress,
+    kinds::Kind,
+    view::{PodView, View, instance},
+};
+
+/// A `MedicalDeployment`, by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Watched {
+    /// A kind of child.
+    Child(Kind),
+    /// The pods that the children make.
+    Pod,
+    /// The API server's own addresses.
+    ApiServer,
+}
+
+/// How a watch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchState {
+    /// Its first list is not complete.
+    Pending,
+    /// Its list is complete and kept up to date.
+    Synced,
+    /// The API is not served.
+    Absent,
+}
+
+/// All children of one deployment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Children {
+    views: BTreeMap<(Kind, String), View>,
+    /// The pods that they made.
+    pub pods: BTreeMap<String, PodView>,
+}
+
+impl Children {
+    /// The child of that kind and name.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&View> {
+        self.views.get(&(kind, name.to_owned()))
+    }
+    /// Puts a newer view in the place of what was known.
+    pub fn insert(&mut self, kind: Kind, view: View) {
+        self.views.insert((kind, view.name.clone()), view);
+    }
+    /// Forgets a child that was deleted.
+    pub fn remove(&mut self, kind: Kind, name: &str) {
+        self.views.remove(&(kind, name.to_owned()));
+    }
+    /// All children, in the order of apply.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Kind, &View)> {
+        self.views.iter().map(|((kind, _), view)| (*kind, view))
+    }
+}
+
+#[derive(Default)]
+struct Contents {
+    owners: HashMap<Owner, Children>,
+    places: HashMap<(Watched, String, String), Owner>,
+    relisted: HashMap<Watched, HashSet<(String, String)>>,
+    states: HashMap<Watched, WatchState>,
+    api_server: BTreeMap<String, Vec<ApiServerAddress>>,
+}
+
+/// Everything known.
+pub struct Store {
+    contents: Mutex<Contents>,
+    synced: watch::Sender<usize>,
+    watches: Vec<Watched>,
+}
+
+impl Store {
+    /// An empty store that will be fed by `watches`.
+    pub fn new(watches: Vec<Watched>) -> Self {
+        Self { contents: Mutex::default(), synced: watch::Sender::new(0), watches }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        // A panic between two inserts leaves a store that the next relist completes.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of what is known of one deployment's children.
+    pub fn children(&self, owner: &Owner) -> Children {
+        self.lock().owners.get(owner).cloned().unwrap_or_default()
+    }
+
+    /// The API server's own addresses, sorted.
+    pub fn api_server(&self) -> Vec<ApiServerAddress> {
+        let mut addresses: Vec<_> = self.lock().api_server.values().flatten().cloned().collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    }
+
+    /// All owners that have children.
+    pub fn owners(&self) -> Vec<Owner> {
+        self.lock().owners.keys().cloned().collect()
+    }
+
+    /// How a watch stands.
+    pub fn state(&self, watched: Watched) -> WatchState {
+        self.lock().states.get(&watched).copied().unwrap_or(WatchState::Pending)
+    }
+
+    /// Says how a watch stands; true when that is news.
+    pub fn set_state(&self, watched: Watched, state: WatchState) -> bool {
+        let changed = self.lock().states.insert(watched, state) != Some(state);
+        if changed {
+            let pending =
+                self.watches.iter().filter(|watched| self.state(**watched) == WatchState::Pending).count();
+            self.synced.send_replace(self.watches.len() - pending);
+        }
+        changed
+    }
+
+    /// Watches whose first list is not complete.
+    pub fn pending(&self) -> Vec<Watched> {
+        self.watches.iter().copied().filter(|watched| self.state(*watched) == WatchState::Pending).collect()
+    }
+
+    /// Waits until the first list of every watch is complete or its API known to be absent.
+    pub async fn wait_until_synced(&self) {
+        let all = self.watches.len();
+        // The sender lives as long as `self`, so that waiting cannot fail.
+        let _ = self.synced.subscribe().wait_for(|done| *done == all).await;
+    }
+
+    /// An object was seen. Returns the deployments whose picture changed.
+    pub fn apply(&self, watched: Watched, object: &DynamicObject) -> Vec<Owner> {
+        let mut contents = self.lock();
+        let (namespace, name) = place(object);
+        if let Some(listed) = contents.relisted.get_mut(&watched) {
+            listed.insert((namespace.clone(), name.clone()));
+        }
+        if watched == Watched::ApiServer {
+            let addresses = api_server_addresses(object);
+            let changed = contents.api_server.insert(name, addresses.clone()).as_ref() != Some(&addresses);
+            return if changed { contents.owners.keys().cloned().collect() } else { Vec::new() };
+        }
+        let Some(instance) = instance(object) else { return Vec::new() };
+        let owner = Owner { namespace: namespace.clone(), name: instance.to_owned() };
+        let mut touched = Vec::new();
+        let key = (watched, namespace, name.clone());
+        if let Some(previous) = contents.places.insert(key, owner.clone())
+            && previous != owner
+        {
+            remove(contents.owners.get_mut(&previous), watched, &name);
+            touched.push(previous);
+        }
+        let children = contents.owners.entry(owner.clone()).or_default();
+        let changed = match watched {
+            Watched::Child(kind) => {
+                let view = View::of(kind, object);
+                let changed = children.get(kind, &name) != Some(&view);
+                children.insert(kind, view);
+                changed
+            }
+            Watched::Pod => {
+                let view = PodView::of(object);
+                children.pods.insert(name, view.clone()) != Some(view)
+            }
+            Watched::ApiServer => false,
+        };
+        if changed {
+            touched.push(owner);
+        }
+        touched
+    }
+
+    /// An object is gone. Returns the deployments whose picture changed.
+    pub fn delete(&self, watched: Watched, object: &DynamicObject) -> Vec<Owner> {
+        let (namespace, name) = place(object);
+        self.forget(watched, namespace, name)
+    }
+
+    fn forget(&self, watched: Watched, namespace: String, name: String) -> Vec<Owner> {
+        let mut contents = self.lock();
+        if watched == Watched::ApiServer {
+            contents.api_server.remove(&name);
+            return contents.owners.keys().cloned().collect();
+        }
+        let Some(owner) = contents.places.remove(&(watched, namespace, name.clone())) else { return Vec::new() };
+        remove(contents.owners.get_mut(&owner), watched, &name);
+        vec![owner]
+    }
+
+    /// A list begins.
+    pub fn begin_list(&self, watched: Watched) {
+        self.lock().relisted.insert(watched, HashSet::new());
+    }
+
+    /// A list is complete: what it did not hold is gone. Returns the deployments whose picture changed.
+    pub fn end_list(&self, watched: Watched) -> Vec<Owner> {
+        let gone: Vec<(String, String)> = {
+            let mut contents = self.lock();
+            let listed = contents.relisted.remove(&watched).unwrap_or_default();
+            contents
+                .places
+                .keys()
+                .filter(|(of, ..)| *of == watched)
+                .map(|(_, namespace, name)| (namespace.clone(), name.clone()))
+                .filter(|place| !listed.contains(place))
+                .collect()
+        };
+        gone.into_iter().flat_map(|(namespace, name)| self.forget(watched, namespace, name)).collect()
+    }
+}
+
+fn remove(children: Option<&mut Children>, watched: Watched, name: &str) {
+    let Some(children) = children else { return };
+    match watched {
+        Watched::Child(kind) => children.remove(kind, name),
+        Watched::Pod => {
+            children.pods.remove(name);
+        }
+        Watched::ApiServer => {}
+    }
+}
+
+fn place(object: &DynamicObject) -> (String, String) {
+    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
+}
+
+fn api_server_addresses(slice: &DynamicObject) -> Vec<ApiServerAddress> {
+    let list = |name: &str| slice.data.get(name).and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    let ports: Vec<i32> = list("ports")
+        .iter()
+        .filter_map(|port| port.get("port")?.as_i64())
+        .filter_map(|port| i32::try_from(port).ok())
+        .collect();
+    list("endpoints")
+        .iter()
+        .filter_map(|endpoint| endpoint.get("addresses")?.as_array().cloned())
+        .flatten()
+        .filter_map(|address| address.as_str().map(str::to_owned))
+        .flat_map(|ip| ports.iter().map(move |port| ApiServerAddress { ip: ip.clone(), port: *port }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(name: &str, instance: &str) -> DynamicObject {
+        serde_json::from_value(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name,
+            "namespace": "ns", "labels": {"app.kubernetes.io/instance": instance}}}))
+        .unwrap()
+    }
+
+    fn owner(name: &str) -> Owner {
+        Owner { namespace: "ns".to_owned(), name: name.to_owned() }
+    }
+
+    const SERVICES: Watched = Watched::Child(Kind::Service);
+
+    #[test]
+    fn an_object_that_was_seen_before_changes_nothing() {
+        let store = Store::new(vec![SERVICES]);
+        assert_eq!(store.apply(SERVICES, &service("a", "clinic")), [owner("clinic")]);
+        assert_eq!(store.apply(SERVICES, &service("a", "clinic")), []);
+    }
+
+    #[test]
+    fn an_object_missing_from_a_new_list_is_gone() {
+        let store = Store::new(vec![SERVICES]);
+        store.apply(SERVICES, &service("a", "clinic"));
+        store.apply(SERVICES, &service("b", "clinic"));
+        store.begin_list(SERVICES);
+        store.apply(SERVICES, &service("b", "clinic"));
+        assert_eq!(store.end_list(SERVICES), [owner("clinic")]);
+        let children = store.children(&owner("clinic"));
+        assert!(children.get(Kind::Service, "a").is_none() && children.get(Kind::Service, "b").is_some());
+    }
+
+    #[test]
+    fn a_relabelled_object_leaves_its_former_owner() {
+        let store = Store::new(vec![SERVICES]);
+        store.apply(SERVICES, &service("a", "clinic"));
+        assert_eq!(store.apply(SERVICES, &service("a", "ward")), [owner("clinic"), owner("ward")]);
+        assert_eq!(store.children(&owner("clinic")), Children::default());
+    }
+
+    #[tokio::test]
+    async fn the_store_is_synced_when_every_watch_is_listed_or_absent() {
+        let cluster = Watched::Child(Kind::Cluster);
+        let store = Store::new(vec![SERVICES, cluster]);
+        store.set_state(SERVICES, WatchState::Synced);
+        assert_eq!(store.pending(), [cluster]);
+        store.set_state(cluster, WatchState::Absent);
+        store.wait_until_synced().await;
+    }
+}
