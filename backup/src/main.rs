@@ -54,7 +54,7 @@ fn one_line(error: &anyhow::Error) -> String {
             line = format!("{line}: {cause}");
         }
     }
-    line
+    termination::one_line(&line)
 }
 
 fn start_logging(cli: &Cli) {

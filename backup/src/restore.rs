@@ -11,7 +11,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::catalog::{self, Selection};
 use crate::encryption::{EncryptionError, Identities};
 use crate::interruption::{Interrupted, Interruption};
-use crate::postgres::binaries::Binaries;
+use crate::postgres::binaries::{self, Binaries, BinariesError};
 use crate::postgres::connection::Connection;
 use crate::postgres::inventory;
 use crate::postgres::pg_restore::{self, PgRestoreError};
@@ -63,6 +63,22 @@ pub enum RestoreError {
     /// The identity cannot be used.
     #[error(transparent)]
     Encryption(#[from] EncryptionError),
+    /// The dump is newer than the programs.
+    #[error(
+        "{name} was made by pg_dump {made_by}, and the programs here are of version {here}: use the image of a \
+         PostgreSQL server of that version or a later one"
+    )]
+    Version {
+        /// The dump.
+        name: String,
+        /// Version of the `pg_dump` that made it.
+        made_by: String,
+        /// Version of the programs found here.
+        here: String,
+    },
+    /// PostgreSQL's programs are missing.
+    #[error(transparent)]
+    Binaries(#[from] BinariesError),
     /// The database holds something.
     #[error(
         "{place} is not empty, it holds {}: nothing was restored. Create a new database and restore into that, so that no \
@@ -89,7 +105,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// `pg_restore` failed, and with it the one transaction it ran in.
-    #[error("{0}. The restore runs in one transaction: the database is as empty as before")]
+    #[error("{}{}. The restore runs in one transaction: the database is as empty as before", .0, remedy(.0))]
     PgRestore(#[from] PgRestoreError),
     /// The rows are not those of the manifest.
     #[error("the restored rows differ from the manifest of {name}: {differences}. Do not use this database")]
@@ -102,6 +118,22 @@ pub enum RestoreError {
     /// A signal came.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+fn remedy(error: &PgRestoreError) -> &'static str {
+    let PgRestoreError::Process(cause) = error else {
+        return "";
+    };
+    let says = |text: &str| cause.messages().iter().any(|message| message.contains(text));
+    if says("permission denied to create extension") {
+        ". Have the platform create the extension in the empty database first, and restore again"
+    } else if says("row-level security") {
+        ". A materialized view reads a table whose policies are forced upon its owner: restore as a role with BYPASSRLS"
+    } else if says("No space left on device") {
+        ". The disk of the server that was restored into is full; this says nothing about the dump"
+    } else {
+        ""
+    }
 }
 
 /// Restores one dump and compares the rows with its manifest.
@@ -174,6 +206,11 @@ pub(crate) fn load(
     existing_extensions: &BTreeSet<String>,
     interruption: &Interruption,
 ) -> Result<(), RestoreError> {
+    let (made_by, here) = (&archive.manifest().pg_dump_version, binaries.pg_dump_version()?);
+    if binaries::major(made_by) > binaries::major(&here) {
+        let (name, made_by) = (archive.name().to_owned(), made_by.clone());
+        return Err(RestoreError::Version { name, made_by, here });
+    }
     let contents = Progress::begin("Reading contents", 0);
     let list = pg_restore::list(
         binaries,

@@ -12,14 +12,19 @@ pub const MESSAGE_BYTES: usize = 2048;
 /// Writes `message` as one line when `path` exists, which it does in a container only.
 pub fn write(path: &Path, message: &str) -> io::Result<()> {
     match OpenOptions::new().write(true).truncate(true).open(path) {
-        Ok(mut file) => file.write_all(one_line(message).as_bytes()),
+        Ok(mut file) => file.write_all(shortened(message).as_bytes()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-fn one_line(message: &str) -> String {
-    let mut line: String = message.split_whitespace().collect::<Vec<_>>().join(" ");
+/// The message with every run of white space as one space.
+pub fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shortened(message: &str) -> String {
+    let mut line = one_line(message);
     while line.len() > MESSAGE_BYTES {
         line.pop();
     }

@@ -33,9 +33,8 @@ impl Connection {
     /// where a program connects: a scratch server must never be mistaken for the real one.
     pub fn command(&self, binaries: &Binaries, program: &str) -> Result<Command, BinariesError> {
         let mut command = bare_command(binaries, program)?;
-        command.env("PGDATABASE", &self.database);
+        command.arg(format!("--dbname={}", self.connection_string()));
         command.env("PGSSLMODE", &self.ssl_mode);
-        command.env("PGAPPNAME", "medical-backup");
         command.env("PGCLIENTENCODING", "UTF8");
         command.env("PGCONNECT_TIMEOUT", "10");
         let port = self.port.map(|port| port.to_string());
@@ -51,6 +50,13 @@ impl Connection {
             command.env("PGSSLROOTCERT", file);
         }
         Ok(command)
+    }
+
+    /// The database as a connection string: a plain name that holds `=` would be read as one. A server whose
+    /// machine is gone is noticed within a minute; the operating system would wait for two hours.
+    fn connection_string(&self) -> String {
+        let name = self.database.replace('\\', r"\\").replace('\'', r"\'");
+        format!("dbname='{name}' keepalives_idle=30 keepalives_interval=10 keepalives_count=3")
     }
 
     /// Where this is, for messages: `app at pg-rw:5432`.
@@ -75,4 +81,25 @@ pub fn bare_command(binaries: &Binaries, program: &str) -> Result<Command, Binar
     }
     command.env("LC_ALL", "C");
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_name_is_never_read_as_a_connection_string() {
+        let connection = |database: &str| Connection {
+            host: None,
+            port: None,
+            database: database.to_owned(),
+            user: None,
+            password: None,
+            ssl_mode: "verify-full".to_owned(),
+            ssl_root_cert: None,
+        };
+        assert!(connection("app").connection_string().starts_with("dbname='app' "));
+        let awkward = connection(r"host=evil 'x\").connection_string();
+        assert!(awkward.starts_with(r"dbname='host=evil \'x\\' "), "{awkward}");
+    }
 }

@@ -129,7 +129,9 @@ impl Session {
             "--no-align",
             "--tuples-only",
         ]);
-        command.arg("--set=ON_ERROR_STOP=1");
+        command
+            .arg("--set=ON_ERROR_STOP=1")
+            .env("PGAPPNAME", "medical-backup");
         let mut process = Process::start("psql", &mut command, true, Output::Pipe, interruption)?;
         let (Some(stdin), Some(stdout)) = (process.stdin(), process.stdout()) else {
             return Err(SessionError::Answer("no pipe".into()));
