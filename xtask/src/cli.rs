@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cluster::forward::{PortPair, Target};
-use crate::cluster::instance::{CLUSTER, Tier};
+use crate::cluster::instance::{CLUSTER, Provider, Tier};
 
 /// Development tasks: a local Kubernetes, the tests, the generated files.
 #[derive(Debug, Parser)]
@@ -108,15 +108,6 @@ pub(crate) struct Up {
     /// Leave out the sample application
     #[arg(long)]
     pub(crate) without_sample: bool,
-}
-
-/// What runs a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Provider {
-    /// This program, on this Linux, without a container engine
-    Local,
-    /// kind, in a Docker engine
-    Kind,
 }
 
 /// `down`.

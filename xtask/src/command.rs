@@ -158,11 +158,6 @@ impl Run {
         }
         Ok(())
     }
-
-    /// The standard library's own command, for what this type has no word for.
-    pub(crate) fn into_command(self) -> Command {
-        self.command
-    }
 }
 
 fn quoted(word: &OsStr) -> String {
@@ -217,7 +212,10 @@ mod tests {
 
     #[test]
     fn only_the_end_of_a_long_output_is_repeated() {
-        let text: String = (0..100).map(|n| format!("line {n}\n")).collect();
+        let text = (0..100)
+            .map(|n| format!("line {n}"))
+            .collect::<Vec<_>>()
+            .join("\n");
         let last = last_lines(&text);
         assert_eq!(last.lines().count(), LAST_WORDS);
         assert!(last.ends_with("  line 99"));

@@ -160,6 +160,18 @@ pub(crate) const KWOK: Component = Component {
     module: "sigs.k8s.io/kwok",
     version: "v0.8.0",
     programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
+    keeps: &[
+        "kustomize/stage/node/fast/node-initialize.yaml",
+        "kustomize/stage/node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+        "kustomize/stage/pod/fast/pod-ready.yaml",
+        "kustomize/stage/pod/fast/pod-complete.yaml",
+        "kustomize/stage/pod/fast/pod-delete.yaml",
+        "kustomize/stage/volume/fast/pvc-provision.yaml",
+        "kustomize/stage/volume/fast/pvc-delete.yaml",
+        "kustomize/stage/volume/fast/pv-bind.yaml",
+        "kustomize/stage/volume/fast/pv-delete.yaml",
+        "kustomize/stage/volume/fast/storage-class.yaml",
+    ],
     ..PLAIN
 };
 

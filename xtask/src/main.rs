@@ -6,6 +6,7 @@ mod command;
 mod components;
 mod generate;
 mod images;
+mod kind;
 mod places;
 mod progress;
 mod schedule;

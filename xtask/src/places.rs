@@ -68,6 +68,11 @@ impl Places {
         self.cache.join("manifests").join(component)
     }
 
+    /// Manifests of add-ons as kustomize built them.
+    pub(crate) fn built_manifests(&self) -> PathBuf {
+        self.cache.join("built-manifests")
+    }
+
     /// Debian root filesystems, one tar archive each.
     pub(crate) fn root_filesystems(&self) -> PathBuf {
         self.cache.join("rootfs")

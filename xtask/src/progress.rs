@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Off a terminal, a step that takes longer says once in this time that it still runs.
-const STILL_RUNNING: Duration = Duration::from_secs(60);
+const STILL_RUNNING: Duration = Duration::from_mins(1);
 
 /// The screen, shared by all steps.
 #[derive(Clone)]
@@ -96,11 +96,8 @@ impl Step {
     pub(crate) fn done(self, what: &str) {
         let took = seconds(self.begun.elapsed());
         self.bar.finish_and_clear();
-        self.screen.say(
-            &format!("✓ {:30} {took:>8}  {what}", self.name)
-                .trim_end()
-                .to_owned(),
-        );
+        self.screen
+            .say(format!("✓ {:30} {took:>8}  {what}", self.name).trim_end());
     }
 
     /// There was nothing to do: its line goes.
@@ -142,6 +139,6 @@ mod tests {
         assert_eq!(seconds(Duration::from_millis(440)), "0.4 s");
         assert_eq!(seconds(Duration::from_secs(12)), "12 s");
         assert_eq!(seconds(Duration::from_secs(200)), "3 min 20 s");
-        assert_eq!(seconds(Duration::from_secs(7260)), "2 h 1 min");
+        assert_eq!(seconds(Duration::from_mins(121)), "2 h 1 min");
     }
 }

@@ -1,80 +1,184 @@
 //! `cargo xtask up`: from whatever is there to a cluster that is ready.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+mod steps;
+mod summary;
 
-use anyhow::{Context, Result};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail};
 
 use crate::cli;
-use crate::cluster::addons::{self, Addon};
-use crate::cluster::instance::{CLUSTER, CONTROL_PLANE, Instance, Tier};
-use crate::cluster::{load, policy_proof, start};
-use crate::components::{self, COMPONENTS, Component, ETCD, HELM, KUBE_ROUTER, KUBERNETES, KWOK};
-use crate::images::build::OwnPrograms;
-use crate::images::rootfs::RootFilesystem;
-use crate::images::table::{self, Image, OWN};
+use crate::cluster::addons;
+use crate::cluster::forward::{self, PortPair};
+use crate::cluster::instance::{CLUSTER, CONTROL_PLANE, Instance, Provider, Tier};
+use crate::cluster::release::{self, SAMPLE, SAMPLE_NAMESPACE};
+use crate::cluster::sample_user;
+use crate::components::{CLOUDNATIVE_PG, Component, ETCD, HELM, KUBE_ROUTER, KUBECONFORM, KUBERNETES, KWOK};
+use crate::images::table::{self, Image};
+use crate::kind;
 use crate::places::Places;
 use crate::progress::Progress;
 use crate::schedule::{Lane, Outcome, Schedule};
 use crate::surroundings;
 
-const NOTHING: [&str; 0] = [];
+/// Where the sample is reached on this machine.
+const SAMPLE_PORTS: PortPair = PortPair {
+    local: 8443,
+    service: 443,
+};
+
+/// How much of the cluster tier is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Our operator, by its chart.
+    pub(crate) operator: bool,
+    /// A resource for it, with a user who can log in.
+    pub(crate) sample: bool,
+}
 
 /// Starts what is missing.
 pub(crate) fn up(options: &cli::Up, places: &Places, progress: &Progress) -> Result<()> {
+    let begun = std::time::Instant::now();
     match options.tier {
-        Tier::Cluster => cluster(options, places, progress),
+        Tier::Cluster => {
+            let name = options.name.as_deref().unwrap_or(CLUSTER);
+            let extent = Extent {
+                operator: !options.without_operator,
+                sample: !options.without_operator && !options.without_sample,
+            };
+            let provider = match options.provider {
+                Some(provider) => provider,
+                None => provider(places)?,
+            };
+            let (instance, user) = cluster(name, provider, extent, places, progress)?;
+            progress.say(&summary::cluster(
+                &instance,
+                extent,
+                user.as_ref(),
+                SAMPLE_PORTS.local,
+                begun.elapsed(),
+            ));
+        }
         Tier::ControlPlane => {
-            control_plane(options.name.as_deref().unwrap_or(CONTROL_PLANE), places, progress).map(drop)
+            if options.provider == Some(Provider::Kind) {
+                bail!(
+                    "kind brings nodes; the control-plane tier has none. Leave out one of --provider and --tier"
+                );
+            }
+            let instance = control_plane(options.name.as_deref().unwrap_or(CONTROL_PLANE), places, progress)?;
+            progress.say(&summary::control_plane(&instance, begun.elapsed()));
         }
     }
-}
-
-fn cluster(options: &cli::Up, places: &Places, progress: &Progress) -> Result<()> {
-    let name = options.name.as_deref().unwrap_or(CLUSTER);
-    surroundings::check_cluster(places)?;
-    let images: Vec<Image> = table::images()
-        .into_iter()
-        .filter(|image| !image.is_own() || !options.without_operator)
-        .collect();
-    let instance = OnceLock::new();
-    let own = Mutex::new(OwnPrograms::default());
-    let mut schedule = Schedule::default();
-
-    let mut components = vec![KUBERNETES, ETCD, KUBE_ROUTER, HELM];
-    components.extend(images.iter().flat_map(Image::components));
-    add_components(&mut schedule, &components, places);
-    add_images(&mut schedule, &images, &own, places);
-    let needs = [KUBERNETES, ETCD, KUBE_ROUTER];
-    add_processes(&mut schedule, name, Tier::Cluster, &needs, &instance, places);
-    for image in &images {
-        add_import(&mut schedule, image, &instance, places);
-    }
-    add_addons(&mut schedule, addons::ON_CLUSTER, &instance, places);
-    schedule.add(
-        "network policies",
-        Lane::Free,
-        ["processes", "load pause", "load toolbox"],
-        |step| policy_proof::prove(there(&instance)?, places, step),
-    );
-    schedule.run(progress)?;
     Ok(())
 }
 
-/// Starts a control plane with played nodes.
-pub(crate) fn control_plane(name: &str, places: &Places, progress: &Progress) -> Result<Instance> {
-    let instance = OnceLock::new();
+/// The provider of what is up already; else kind where it is usable, else this program.
+fn provider(places: &Places) -> Result<Provider> {
+    Ok(match Instance::recorded(places, CLUSTER)? {
+        Some(instance) => instance.provider,
+        None if kind::is_usable() => Provider::Kind,
+        None => Provider::Local,
+    })
+}
+
+/// Starts what is missing of the cluster tier.
+pub(crate) fn cluster(
+    name: &str,
+    provider: Provider,
+    extent: Extent,
+    places: &Places,
+    progress: &Progress,
+) -> Result<(Instance, Option<sample_user::Login>)> {
+    let images = wanted_images(provider, extent);
+    let mut components = vec![];
+    match provider {
+        Provider::Local => components.extend([KUBERNETES, ETCD, KUBE_ROUTER, HELM]),
+        Provider::Kind => components.extend(steps::clients_to_build()),
+    }
+    components.extend(images.iter().flat_map(Image::components));
+    match provider {
+        Provider::Local => surroundings::check_cluster(&components, places, progress)?,
+        Provider::Kind => surroundings::check_kind(&components, places)?,
+    }
+
+    let stage = steps::Stage::new(name, Tier::Cluster, provider, places);
+    let login = OnceLock::new();
     let mut schedule = Schedule::default();
-    add_components(
-        &mut schedule,
-        &[KUBERNETES, ETCD, KWOK, components::CLOUDNATIVE_PG],
-        places,
-    );
-    let needs = [KUBERNETES, ETCD, KWOK];
-    add_processes(&mut schedule, name, Tier::ControlPlane, &needs, &instance, places);
-    add_addons(&mut schedule, addons::ON_CONTROL_PLANE, &instance, places);
+    stage.build_components(&mut schedule, &components);
+    stage.make_images(&mut schedule, &images);
+    match provider {
+        Provider::Local => stage.start_processes(&mut schedule, &[KUBERNETES, ETCD, KUBE_ROUTER]),
+        Provider::Kind => stage.start_kind(&mut schedule),
+    }
+    for image in &images {
+        stage.load_image(&mut schedule, image);
+    }
+    let wanted = if provider == Provider::Kind {
+        addons::ON_KIND
+    } else {
+        addons::ON_CLUSTER
+    };
+    stage.apply_addons(&mut schedule, wanted);
+    stage.prove_policies(&mut schedule);
+    if extent.operator {
+        stage.install_operator(&mut schedule, wanted);
+    }
+    if extent.sample {
+        schedule.add(
+            "sample",
+            Lane::Free,
+            ["operator", "load postgresql", "load medical-app"],
+            |step| release::sample(stage.instance()?, places, step),
+        );
+        schedule.add("user", Lane::Free, ["sample"], |step| {
+            let (made, outcome) = sample_user::ensure(stage.instance()?, places, step)?;
+            login.get_or_init(|| made);
+            Ok(outcome)
+        });
+        schedule.add("forward", Lane::Free, ["sample"], |_| {
+            forward::in_background(
+                stage.instance()?,
+                &format!("svc/{SAMPLE}.{SAMPLE_NAMESPACE}"),
+                SAMPLE_PORTS,
+            )?;
+            Ok(Outcome::Current)
+        });
+    }
     schedule.run(progress)?;
-    instance.into_inner().context("nothing was started")
+    Ok((stage.into_instance()?, login.into_inner()))
+}
+
+/// A bare cluster needs no image of ours; kind brings its own pause, DNS and volumes.
+fn wanted_images(provider: Provider, extent: Extent) -> Vec<Image> {
+    const BROUGHT_BY_KIND: [&str; 3] = ["pause", "coredns", "local-path-provisioner"];
+    table::images()
+        .into_iter()
+        .filter(|image| extent.operator || !image.is_own())
+        .filter(|image| provider == Provider::Local || !BROUGHT_BY_KIND.contains(&image.name))
+        .collect()
+}
+
+/// Starts what is missing of a control plane with played nodes.
+pub(crate) fn control_plane(name: &str, places: &Places, progress: &Progress) -> Result<Instance> {
+    let components = [KUBERNETES, ETCD, KWOK, CLOUDNATIVE_PG];
+    surroundings::check_control_plane(&components, places)?;
+    let stage = steps::Stage::new(name, Tier::ControlPlane, Provider::Local, places);
+    let mut schedule = Schedule::default();
+    stage.build_components(&mut schedule, &components);
+    stage.start_processes(&mut schedule, &[KUBERNETES, ETCD, KWOK]);
+    stage.apply_addons(&mut schedule, addons::ON_CONTROL_PLANE);
+    schedule.run(progress)?;
+    stage.into_instance()
+}
+
+/// Builds the programs that judge manifests.
+pub(crate) fn judges(places: &Places, progress: &Progress) -> Result<()> {
+    let components = [HELM, KUBECONFORM, crate::components::KUBE_SCORE];
+    surroundings::check_control_plane(&components, places)?;
+    let stage = steps::Stage::new(CONTROL_PLANE, Tier::ControlPlane, Provider::Local, places);
+    let mut schedule = Schedule::default();
+    stage.build_components(&mut schedule, &components);
+    schedule.run(progress).map(drop)
 }
 
 /// `cargo xtask image`.
@@ -82,7 +186,11 @@ pub(crate) fn images(options: &cli::Image, places: &Places, progress: &Progress)
     let all = table::images();
     if options.list {
         for image in &all {
-            println!("{:24} {}", image.name, image.reference);
+            println!(
+                "{:24} {}",
+                image.name,
+                image.references().collect::<Vec<_>>().join(", ")
+            );
         }
         return Ok(());
     }
@@ -95,180 +203,62 @@ pub(crate) fn images(options: &cli::Image, places: &Places, progress: &Progress)
         };
         options.names.iter().map(find).collect::<Result<_>>()?
     };
-    let own = Mutex::new(OwnPrograms::default());
-    let mut schedule = Schedule::default();
     let components: Vec<Component> = wanted.iter().flat_map(Image::components).collect();
-    add_components(&mut schedule, &components, places);
-    add_images(&mut schedule, &wanted, &own, places);
+    let stage = steps::Stage::new(CLUSTER, Tier::Cluster, Provider::Local, places);
+    let mut schedule = Schedule::default();
+    stage.build_components(&mut schedule, &components);
+    stage.make_images(&mut schedule, &wanted);
     schedule.run(progress)?;
     for image in &wanted {
         let record = image
             .record(places)
             .with_context(|| format!("{} was not written", image.name))?;
         println!(
-            "{}\n  {}\n  {}\n  {:.1} MB, {:.1} MB above its base",
+            "{}\n  {}\n  {}\n  {} MB, {} MB above its base",
             record.reference,
             image.archive(places).display(),
             record.digest,
-            megabytes(record.bytes),
-            megabytes(record.above_base),
+            record.bytes.div_ceil(1_000_000),
+            record.above_base.div_ceil(1_000_000),
         );
     }
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a size for people")]
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn there(instance: &OnceLock<Instance>) -> Result<&Instance> {
-    instance.get().context("no instance was started")
-}
-
-/// One build step for each component, in the order of the table.
-fn add_components<'a>(schedule: &mut Schedule<'a>, wanted: &[Component], places: &'a Places) {
-    let names: BTreeSet<&str> = wanted.iter().map(|component| component.name).collect();
-    for component in COMPONENTS
-        .iter()
-        .filter(|component| names.contains(component.name))
-    {
-        schedule.add(build_step(component), Lane::Go, NOTHING, |step| {
-            components::build(component, places, step)
-        });
-    }
-}
-
-fn add_images<'a>(
-    schedule: &mut Schedule<'a>,
-    images: &[Image],
-    own: &'a Mutex<OwnPrograms>,
-    places: &'a Places,
-) {
-    if images.iter().any(Image::is_own) {
-        schedule.add("our programs", Lane::Cargo, NOTHING, move |step| {
-            let (built, compiled) = OwnPrograms::build(&OWN, places, step)?;
-            *own.lock().unwrap_or_else(PoisonError::into_inner) = built;
-            Ok(if compiled {
-                Outcome::Done(OWN.join(", "))
-            } else {
-                Outcome::Current
-            })
-        });
-    }
-    for image in images {
-        let mut needs: Vec<String> = image.components().iter().map(build_step).collect();
-        if let Some(base) = image.base {
-            let name = root_filesystem_step(&base);
-            if !schedule.has(&name) {
-                schedule.add(&name, Lane::Debian, NOTHING, move |step| base.make(places, step));
-            }
-            needs.push(name);
-        }
-        if image.is_own() {
-            needs.push("our programs".to_owned());
-        }
-        let step_name = format!("image {}", image.name);
-        let image = image.clone();
-        schedule.add(step_name, Lane::Images, needs, move |step| {
-            image.make(places, &own.lock().unwrap_or_else(PoisonError::into_inner), step)
-        });
-    }
-}
-
-fn build_step(component: &Component) -> String {
-    format!("build {}", component.name)
-}
-
-fn root_filesystem_step(base: &RootFilesystem) -> String {
-    format!("root filesystem {}", base.name)
-}
-
-/// Two steps: `api`, as soon as the API server answers, and `processes`, when all are well.
-fn add_processes<'a>(
-    schedule: &mut Schedule<'a>,
-    name: &'a str,
-    tier: Tier,
-    needs: &[Component],
-    instance: &'a OnceLock<Instance>,
-    places: &'a Places,
-) {
-    let fresh = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let is_fresh = fresh.clone();
-    schedule.add(
-        "api server",
-        Lane::Free,
-        needs.iter().map(build_step),
-        move |step| {
-            step.at("starting");
-            let (started, fresh) = start::start(places, name, tier)?;
-            is_fresh.store(fresh, std::sync::atomic::Ordering::Relaxed);
-            let started = instance.get_or_init(|| started);
-            start::wait_for(started, "kube-apiserver")?;
-            Ok(if fresh {
-                Outcome::Done(String::new())
-            } else {
-                Outcome::Current
-            })
-        },
-    );
-    schedule.add("processes", Lane::Free, ["api server"], move |step| {
-        start::wait_until_well(
-            there(instance)?,
-            fresh.load(std::sync::atomic::Ordering::Relaxed),
-            step,
+    fn names(provider: Provider, operator: bool) -> Vec<&'static str> {
+        wanted_images(
+            provider,
+            Extent {
+                operator,
+                sample: false,
+            },
         )
-    });
-}
+        .iter()
+        .map(|image| image.name)
+        .collect()
+    }
 
-fn add_import<'a>(
-    schedule: &mut Schedule<'a>,
-    image: &Image,
-    instance: &'a OnceLock<Instance>,
-    places: &'a Places,
-) {
-    let needs = [format!("image {}", image.name), "api server".to_owned()];
-    let step_name = format!("load {}", image.name);
-    let image = image.clone();
-    schedule.add(step_name, Lane::Images, needs, move |step| {
-        let instance = there(instance)?;
-        let record = image
-            .record(places)
-            .with_context(|| format!("{} was not written", image.name))?;
-        if load::imported(instance).get(image.reference) == Some(&record.digest) {
-            return Ok(Outcome::Current);
-        }
-        start::wait_for(instance, "containerd")?;
-        step.at(image.reference);
-        load::import(instance, &image.archive(places))?;
-        load::remember(instance, image.reference, &record.digest)?;
-        Ok(Outcome::Done(String::new()))
-    });
-}
+    #[test]
+    fn a_bare_cluster_needs_nothing_that_cargo_builds() {
+        assert!(
+            !names(Provider::Local, false)
+                .iter()
+                .any(|name| name.starts_with("medical-"))
+        );
+        assert!(names(Provider::Local, true).contains(&"medical-operator"));
+    }
 
-fn add_addons<'a>(
-    schedule: &mut Schedule<'a>,
-    all: &'static [Addon],
-    instance: &'a OnceLock<Instance>,
-    places: &'a Places,
-) {
-    for addon in all {
-        let mut needs = vec!["api server".to_owned()];
-        needs.extend(addon.images.iter().map(|image| format!("load {image}")));
-        if let Some(upstream) = addon.upstream {
-            needs.push(format!("build {upstream}"));
-        }
-        let apply = format!("apply {}", addon.name);
-        schedule.add(&apply, Lane::Free, needs, |step| {
-            addons::apply(addon, there(instance)?, places, step)
-        });
-        if addon.deployment.is_some() {
-            schedule.add(
-                format!("{} ready", addon.name),
-                Lane::Free,
-                [apply.as_str(), "processes"],
-                |step| addons::wait(addon, there(instance)?, places, step),
-            );
-        }
+    #[test]
+    fn kind_gets_only_the_images_it_does_not_bring() {
+        let names = names(Provider::Kind, true);
+        assert!(
+            !names.contains(&"coredns")
+                && names.contains(&"cloudnative-pg")
+                && names.contains(&"medical-app")
+        );
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,8 @@ pub(crate) struct Addon {
     pub(crate) name: &'static str,
     /// The component whose kept manifests appear there as `upstream/`.
     pub(crate) upstream: Option<&'static str>,
+    /// Add-ons that must be applied before.
+    pub(crate) after: &'static [&'static str],
     /// Images that must be in the store before its pods start, by name.
     pub(crate) images: &'static [&'static str],
     /// The Deployment to wait for: namespace and name.
@@ -33,6 +36,7 @@ pub(crate) struct Addon {
 const ACCESS: Addon = Addon {
     name: "access",
     upstream: None,
+    after: &[],
     images: &[],
     deployment: None,
 };
@@ -40,6 +44,7 @@ const ACCESS: Addon = Addon {
 const COREDNS: Addon = Addon {
     name: "coredns",
     upstream: None,
+    after: &[],
     images: &["pause", "coredns"],
     deployment: Some(("kube-system", "coredns")),
 };
@@ -47,6 +52,7 @@ const COREDNS: Addon = Addon {
 const LOCAL_PATH: Addon = Addon {
     name: "local-path",
     upstream: Some("local-path-provisioner"),
+    after: &[],
     images: &["pause", "local-path-provisioner", "toolbox"],
     deployment: Some(("local-path-storage", "local-path-provisioner")),
 };
@@ -54,6 +60,7 @@ const LOCAL_PATH: Addon = Addon {
 const METRICS_SERVER: Addon = Addon {
     name: "metrics-server",
     upstream: Some("metrics-server"),
+    after: &[],
     images: &["pause", "metrics-server"],
     deployment: Some(("kube-system", "metrics-server")),
 };
@@ -64,35 +71,46 @@ const METRICS_SERVER_ON_KIND: Addon = Addon {
     ..METRICS_SERVER
 };
 
+/// Without its types, which come first: a megabyte of definitions that need no image.
 const CLOUDNATIVE_PG: Addon = Addon {
     name: "cloudnative-pg",
     upstream: Some("cnpg-manager"),
+    after: &["cloudnative-pg-types"],
     images: &["pause", "cloudnative-pg"],
     deployment: Some(("cnpg-system", "cnpg-controller-manager")),
 };
 
-/// Its types alone, for a control plane without pods that run.
+/// Its types: all of it that a control plane without running pods gets.
 const CLOUDNATIVE_PG_TYPES: Addon = Addon {
     name: "cloudnative-pg-types",
     upstream: Some("cnpg-manager"),
+    after: &[],
     images: &[],
     deployment: None,
 };
 
-/// The nodes that KWOK plays.
+/// The nodes that KWOK plays, and the class of its volumes.
 const PLAYED_NODES: Addon = Addon {
     name: "kwok",
-    upstream: None,
+    upstream: Some("kwok"),
+    after: &[],
     images: &[],
     deployment: None,
 };
 
 /// The add-ons of the cluster tier.
-pub(crate) const ON_CLUSTER: &[Addon] = &[ACCESS, COREDNS, LOCAL_PATH, METRICS_SERVER, CLOUDNATIVE_PG];
+pub(crate) const ON_CLUSTER: &[Addon] = &[
+    ACCESS,
+    CLOUDNATIVE_PG_TYPES,
+    COREDNS,
+    CLOUDNATIVE_PG,
+    METRICS_SERVER,
+    LOCAL_PATH,
+];
 /// The add-ons of the control-plane tier.
 pub(crate) const ON_CONTROL_PLANE: &[Addon] = &[PLAYED_NODES, CLOUDNATIVE_PG_TYPES];
 /// The add-ons of a kind cluster, which has DNS and volumes of its own.
-pub(crate) const ON_KIND: &[Addon] = &[METRICS_SERVER_ON_KIND, CLOUDNATIVE_PG];
+pub(crate) const ON_KIND: &[Addon] = &[CLOUDNATIVE_PG_TYPES, METRICS_SERVER_ON_KIND, CLOUDNATIVE_PG];
 
 /// Applies the add-on unless the very same manifests were applied since the cluster came up.
 pub(crate) fn apply(addon: &Addon, instance: &Instance, places: &Places, step: &Step) -> Result<Outcome> {
@@ -120,21 +138,58 @@ pub(crate) fn apply(addon: &Addon, instance: &Instance, places: &Places, step: &
     Ok(Outcome::Done(String::new()))
 }
 
-/// Lays repository and upstream files side by side, which is all kustomize may read, and builds.
+/// Lays repository and upstream files side by side, which is all kustomize may read, and builds; the result is kept
+/// for as long as neither changes.
 fn build(addon: &Addon, instance: &Instance, places: &Places) -> Result<String> {
+    let own = places.kube().join("manifests").join(addon.name);
+    let upstream = addon
+        .upstream
+        .map(|component| places.upstream_manifests(component));
+    let mut hash = Sha256::new();
+    for folder in std::iter::once(&own).chain(&upstream) {
+        digest_folder(folder, &mut hash)?;
+    }
+    let kept = places
+        .built_manifests()
+        .join(format!("{}-{}.yaml", addon.name, hex::encode(hash.finalize())));
+    if let Ok(manifests) = fs::read_to_string(&kept) {
+        return Ok(manifests);
+    }
     let folder = instance.folder().join("addons").join(addon.name);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(folder.parent().context("a parent")?)?;
-    copy(&places.kube().join("manifests").join(addon.name), &folder)?;
-    if let Some(component) = addon.upstream {
-        copy(&places.upstream_manifests(component), &folder.join("upstream"))?;
+    copy(&own, &folder)?;
+    if let Some(upstream) = upstream {
+        copy(&upstream, &folder.join("upstream"))?;
     }
-    inside::kubectl(instance, places)?
+    let manifests = inside::kubectl(instance, places)?
         .arg("kustomize")
         .arg(&folder)
-        .output()
+        .output()?;
+    fs::create_dir_all(places.built_manifests())?;
+    write_whole(&kept, manifests.as_bytes())?;
+    Ok(manifests)
+}
+
+/// Names and contents of all files, in the order of their names.
+fn digest_folder(folder: &Path, hash: &mut Sha256) -> Result<()> {
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            digest_folder(&path, hash)?;
+        } else {
+            hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update([0]);
+            hash.update(Sha256::digest(fs::read(&path)?));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the add-on's Deployment is rolled out.
@@ -143,6 +198,13 @@ pub(crate) fn wait(addon: &Addon, instance: &Instance, places: &Places, step: &S
         return Ok(Outcome::Current);
     };
     step.at("waits for its pod");
+    let deployment = format!("deployment/{name}");
+    let now = inside::kubectl(instance, places)?
+        .args(["-n", namespace, "rollout", "status", &deployment, "--watch=false"])
+        .output()?;
+    if now.contains("successfully rolled out") {
+        return Ok(Outcome::Current);
+    }
     rolled_out(instance, places, namespace, name)?;
     Ok(Outcome::Done(format!("{namespace}/{name} is ready")))
 }
@@ -229,6 +291,21 @@ mod tests {
                         .any(|c| c.name == upstream && !c.keeps.is_empty()),
                     "{upstream}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_add_on_comes_after_is_applied_before_it() {
+        for tier in [ON_CLUSTER, ON_CONTROL_PLANE, ON_KIND] {
+            for (index, addon) in tier.iter().enumerate() {
+                for need in addon.after {
+                    assert!(
+                        tier[..index].iter().any(|other| other.name == *need),
+                        "{} needs {need}",
+                        addon.name
+                    );
+                }
             }
         }
     }

@@ -178,7 +178,7 @@ fn parameters(wanted: &Wanted) -> Result<CertificateParams> {
 }
 
 fn dated(mut params: CertificateParams) -> CertificateParams {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     params.distinguished_name = rcgen_ring::DistinguishedName::new();
     params.not_before = (SystemTime::now() - hour).into();
     params.not_after = (SystemTime::now() + 24 * 365 * hour).into();
@@ -221,7 +221,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::cluster::instance::Tier;
+    use crate::cluster::instance::{Provider, Tier};
     use crate::places::Places;
 
     fn find(file: &str) -> Wanted {
@@ -295,7 +295,7 @@ mod tests {
     fn keys_are_readable_by_their_owner_only_and_a_complete_set_is_kept() {
         let cache = tempfile::tempdir().unwrap();
         let places = Places::at("/repository", cache.path());
-        let instance = Instance::new(&places, "one", Tier::ControlPlane).unwrap();
+        let instance = Instance::new(&places, "one", Tier::ControlPlane, Provider::Local).unwrap();
         ensure(&instance).unwrap();
         let before = fs::read(instance.pki().join("ca.crt")).unwrap();
         for entry in fs::read_dir(instance.pki()).unwrap() {

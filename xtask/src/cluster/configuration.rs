@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::addresses::{DNS_IP, DOMAIN, NODE, NODE_PODS, PODS};
 use super::certificates::OPERATOR_GROUP;
 use super::instance::{Instance, Tier};
+use crate::components::KWOK;
 use crate::images::table::PAUSE;
+use crate::places::Places;
 
 /// Writes every file that the processes of this tier read.
 pub(crate) fn write(instance: &Instance) -> Result<()> {
@@ -22,6 +24,25 @@ pub(crate) fn write(instance: &Instance) -> Result<()> {
     Ok(())
 }
 
+/// Writes how KWOK plays nodes, pods and volumes: the stages that its own module carries, in one file.
+pub(crate) fn write_played_stages(instance: &Instance, places: &Places) -> Result<()> {
+    let folder = places.upstream_manifests(KWOK.name);
+    let mut stages = String::new();
+    for file in KWOK
+        .keeps
+        .iter()
+        .filter_map(|path| path.rsplit('/').next())
+        .filter(|file| *file != "storage-class.yaml")
+    {
+        let path = folder.join(file);
+        stages.push_str("---\n");
+        stages
+            .push_str(&fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
+    }
+    fs::write(Files::of(instance).played_stages, stages)?;
+    Ok(())
+}
+
 /// Paths of the files, for the arguments that name them.
 pub(crate) struct Files {
     pub(crate) audit_policy: PathBuf,
@@ -30,6 +51,7 @@ pub(crate) struct Files {
     pub(crate) kubelet: PathBuf,
     pub(crate) kubelet_root: PathBuf,
     pub(crate) proxy: PathBuf,
+    pub(crate) played_stages: PathBuf,
     /// For commands run by `in`: names of the cluster.
     pub(crate) resolver: PathBuf,
     /// For the kubelet: pods get the cluster's DNS, and that has nowhere to forward to.
@@ -47,6 +69,7 @@ impl Files {
             kubelet: folder.join("kubelet.json"),
             kubelet_root: instance.folder().join("kubelet"),
             proxy: folder.join("kube-proxy.json"),
+            played_stages: folder.join("kwok.yaml"),
             resolver: folder.join("resolv.conf"),
             upstream_resolver: folder.join("kubelet-resolv.conf"),
         }
@@ -95,7 +118,7 @@ fn containerd(instance: &Instance, files: &Files) -> String {
     let folder = instance.folder().display();
     format!(
         r#"version = 2
-root = "{folder}/containerd"
+root = "{store}"
 state = "{folder}/run/containerd"
 oom_score = 0
 [grpc]
@@ -120,6 +143,7 @@ oom_score = 0
     bin_dir = "{plugins}"
     conf_dir = "{cni}"
 "#,
+        store = instance.image_store.display(),
         socket = instance.containerd().display(),
         runc = first_existing(&["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"]),
         plugins = first_existing(&["/usr/lib/cni", "/opt/cni/bin"]),
@@ -184,7 +208,7 @@ fn kubelet(instance: &Instance, files: &Files) -> Value {
     })
 }
 
-/// nftables mode needs no kernel module beyond nf_tables. Connection tracking limits belong to the machine: untouched.
+/// nftables mode needs no kernel module beyond `nf_tables`. Connection tracking limits belong to the machine: untouched.
 fn proxy(instance: &Instance) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -200,11 +224,11 @@ fn proxy(instance: &Instance) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::places::Places;
+    use crate::cluster::instance::Provider;
 
     fn instance(tier: Tier) -> Instance {
         let name = if tier == Tier::Cluster { "cluster" } else { "one" };
-        Instance::new(&Places::at("/repository", "/cache"), name, tier).unwrap()
+        Instance::new(&Places::at("/repository", "/cache"), name, tier, Provider::Local).unwrap()
     }
 
     #[test]

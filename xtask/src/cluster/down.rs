@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
-use super::instance::{Instance, Tier};
+use super::instance::{Instance, Provider, Tier};
 use super::process_id::ProcessId;
 use super::supervisor::MARK;
 use super::{forward, kernel, network};
+use crate::kind;
 use crate::places::Places;
 use crate::progress::Progress;
 
@@ -23,6 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn take_down(instance: &Instance, at: &dyn Fn(&str)) -> Result<()> {
     at("ending forwards");
     forward::end_all(instance);
+    if instance.provider == Provider::Kind {
+        at("deleting the kind cluster");
+        kind::run(&kind::delete()).done()?;
+        return remove(instance.folder());
+    }
     if let Some(supervisor) = instance.supervisor() {
         at("ending the supervisor and its processes");
         supervisor.end(PATIENCE);
@@ -50,6 +56,7 @@ pub(crate) fn take_down(instance: &Instance, at: &dyn Fn(&str)) -> Result<()> {
     }
     at("removing its files");
     remove(&instance.etcd_data())?;
+    remove(&instance.image_store)?;
     remove(instance.folder())
 }
 
@@ -122,7 +129,9 @@ fn end_all(find: impl Fn() -> Vec<ProcessId>) -> Result<()> {
                 found.iter().map(|id| id.pid).collect::<Vec<_>>()
             );
         }
-        found.iter().for_each(|id| id.signal(Signal::SIGKILL));
+        for process in &found {
+            process.signal(Signal::SIGKILL);
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One process with a foot on each side: the listener is bound outside, then a thread moves into the cluster's
 //! network namespace and makes the connections there, to the Service's own address, so that kube-proxy balances
-//! and NetworkPolicies see what they would see from the node. Bytes pass through unread: TLS stays end to end.
+//! and network policies see what they would see from the node. Bytes pass through unread: TLS stays end to end.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::inside;
-use super::instance::{Instance, write_whole};
+use super::instance::{Instance, Provider, write_whole};
 use super::network;
 use super::process_id::ProcessId;
 use super::start::tail;
@@ -131,6 +131,17 @@ pub(crate) fn forward(
     namespace: &str,
     ports: PortPair,
 ) -> Result<()> {
+    if instance.provider == Provider::Kind {
+        return inside::kubectl(instance, places)?
+            .args([
+                "-n",
+                namespace,
+                "port-forward",
+                &format!("svc/{}", target.service),
+            ])
+            .arg(format!("{}:{}", ports.local, ports.service))
+            .visible();
+    }
     let listener = listen(ports.local)?;
     let address = service_address(instance, places, target, namespace, ports.service)?;
     println!(

@@ -90,10 +90,9 @@ fn connect(host: &str, port: u16) -> Result<TcpStream> {
 
 /// HTTP/1.0 ends the answer with the connection: nothing to parse but the first line.
 fn page(mut stream: impl Read + Write, host: &str, path: &str) -> Result<()> {
-    write!(
-        stream,
-        "GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\n\r\n"
-    )?;
+    // In one piece: a server that answers before it has read all would reset the connection.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut answer = Vec::new();
     // Some servers close without TLS's farewell; what arrived is complete all the same.

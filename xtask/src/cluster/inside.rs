@@ -61,7 +61,17 @@ pub(crate) fn run(instance: &Instance, places: &Places, program: impl AsRef<OsSt
 
 /// kubectl as the cluster's administrator.
 pub(crate) fn kubectl(instance: &Instance, places: &Places) -> Result<Run> {
-    run(instance, places, places.binaries().join("kubectl"))
+    run(instance, places, program(places, "kubectl"))
+}
+
+/// The program built here, else the one of that name in PATH (with kind, people have their own).
+pub(crate) fn program(places: &Places, name: &str) -> OsString {
+    let built = places.binaries().join(name);
+    if built.is_file() {
+        built.into()
+    } else {
+        name.into()
+    }
 }
 
 /// Becomes the command: on success this never returns.
@@ -97,11 +107,12 @@ fn resolved(program: &OsStr, environment: &[(&'static str, OsString)]) -> OsStri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::instance::Provider;
 
     #[test]
     fn commands_get_the_kubeconfig_and_the_programs_of_the_instance() {
         let places = Places::at("/repository", "/cache");
-        let instance = Instance::new(&places, "one", Tier::ControlPlane).unwrap();
+        let instance = Instance::new(&places, "one", Tier::ControlPlane, Provider::Local).unwrap();
         let environment = environment(&instance, &places).unwrap();
         let get = |name| {
             environment
@@ -123,10 +134,10 @@ mod tests {
     #[test]
     fn a_cluster_with_a_network_of_its_own_is_entered_and_a_control_plane_is_not() {
         let places = Places::at("/repository", "/cache");
-        let cluster = Instance::new(&places, "cluster", Tier::Cluster).unwrap();
+        let cluster = Instance::new(&places, "cluster", Tier::Cluster, Provider::Local).unwrap();
         let line = run(&cluster, &places, "true").unwrap().line();
         assert_eq!(line, "nsenter --net=/run/netns/medops -- true");
-        let control_plane = Instance::new(&places, "one", Tier::ControlPlane).unwrap();
+        let control_plane = Instance::new(&places, "one", Tier::ControlPlane, Provider::Local).unwrap();
         assert_eq!(run(&control_plane, &places, "true").unwrap().line(), "true");
     }
 }

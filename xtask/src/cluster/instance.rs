@@ -23,6 +23,17 @@ pub(crate) enum Tier {
     ControlPlane,
 }
 
+/// What runs a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Provider {
+    /// This program, on this Linux, without a container engine
+    #[default]
+    Local,
+    /// kind, in a Docker engine
+    Kind,
+}
+
 /// The name of the only instance with a node.
 pub(crate) const CLUSTER: &str = "cluster";
 /// The name of a control plane when none is given.
@@ -46,6 +57,9 @@ pub(crate) struct Instance {
     pub(crate) name: String,
     /// Its tier.
     pub(crate) tier: Tier,
+    /// What runs it.
+    #[serde(default)]
+    pub(crate) provider: Provider,
     /// Its ports; well-known inside a network namespace, free ones of loopback otherwise.
     pub(crate) ports: Ports,
     /// The boot it belongs to: after a restart of the machine nothing of it is left but its files.
@@ -54,6 +68,8 @@ pub(crate) struct Instance {
     pub(crate) settings_before: BTreeMap<String, String>,
     /// Whether `/run/netns` was made for it.
     pub(crate) made_run_netns: bool,
+    /// Where containerd keeps images and the writable layers of containers.
+    pub(crate) image_store: PathBuf,
     #[serde(skip)]
     folder: PathBuf,
 }
@@ -112,7 +128,7 @@ impl Instance {
     }
 
     /// Describes a new instance; nothing is written yet.
-    pub(crate) fn new(places: &Places, name: &str, tier: Tier) -> Result<Self> {
+    pub(crate) fn new(places: &Places, name: &str, tier: Tier, provider: Provider) -> Result<Self> {
         ensure!(
             !name.is_empty()
                 && name.len() <= 40
@@ -137,14 +153,17 @@ impl Instance {
             },
             Tier::ControlPlane => free_ports()?,
         };
+        let folder = Self::folder_of(places, name);
         Ok(Self {
             name: name.to_owned(),
             tier,
+            provider,
             ports,
             boot: boot_id(),
             settings_before: BTreeMap::new(),
             made_run_netns: false,
-            folder: Self::folder_of(places, name),
+            image_store: image_store(tier, &folder),
+            folder,
         })
     }
 
@@ -214,7 +233,8 @@ impl Instance {
 
     /// The network namespace it lives in, if it has one.
     pub(crate) fn network_namespace(&self) -> Option<PathBuf> {
-        (self.tier == Tier::Cluster).then(|| Path::new("/run/netns").join(NETWORK_NAMESPACE))
+        (self.tier == Tier::Cluster && self.provider == Provider::Local)
+            .then(|| Path::new("/run/netns").join(NETWORK_NAMESPACE))
     }
 
     /// Its supervisor, when that runs.
@@ -229,6 +249,34 @@ impl Instance {
     pub(crate) fn of_this_boot(&self) -> bool {
         self.boot == boot_id()
     }
+}
+
+/// In memory where there is plenty: importing and unpacking a gigabyte of images, and removing it again, is most of
+/// what `up` and `down` do, and a disk takes ten times as long for it.
+fn image_store(tier: Tier, folder: &Path) -> PathBuf {
+    const PLENTY: u64 = 12 << 30;
+    let shared_memory = Path::new("/dev/shm");
+    let roomy = nix::sys::statvfs::statvfs(shared_memory)
+        .is_ok_and(|room| room.blocks_available() * room.fragment_size() >= PLENTY);
+    if tier == Tier::Cluster && roomy && available_memory() >= PLENTY {
+        shared_memory.join("medops-containerd")
+    } else {
+        folder.join("containerd")
+    }
+}
+
+/// Memory that programs could still get, in bytes (`MemAvailable`).
+pub(crate) fn available_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .unwrap_or_default();
+    line.trim()
+        .trim_end_matches("kB")
+        .trim()
+        .parse::<u64>()
+        .map_or(0, |kibibytes| kibibytes << 10)
 }
 
 /// Writes a file in one step: a reader sees the old content or the new, never a part.
@@ -270,7 +318,7 @@ mod tests {
     #[test]
     fn control_planes_get_ports_of_their_own() {
         let places = Places::at("/repository", "/cache");
-        let instance = Instance::new(&places, "one", Tier::ControlPlane).unwrap();
+        let instance = Instance::new(&places, "one", Tier::ControlPlane, Provider::Local).unwrap();
         let ports = instance.ports;
         let all = [
             ports.etcd,
@@ -288,7 +336,7 @@ mod tests {
         let places = Places::at("/repository", "/cache");
         for name in ["../other", "", "A", "a/b"] {
             assert!(
-                Instance::new(&places, name, Tier::ControlPlane).is_err(),
+                Instance::new(&places, name, Tier::ControlPlane, Provider::Local).is_err(),
                 "{name}"
             );
         }
@@ -297,7 +345,7 @@ mod tests {
     #[test]
     fn a_second_cluster_with_a_node_is_refused_with_the_way_to_go() {
         let places = Places::at("/repository", "/cache");
-        let error = Instance::new(&places, "two", Tier::Cluster)
+        let error = Instance::new(&places, "two", Tier::Cluster, Provider::Local)
             .unwrap_err()
             .to_string();
         assert!(error.contains("--tier control-plane"), "{error}");
@@ -313,7 +361,7 @@ mod tests {
                 .to_string()
                 .contains("--name one")
         );
-        let made = Instance::new(&places, "one", Tier::ControlPlane).unwrap();
+        let made = Instance::new(&places, "one", Tier::ControlPlane, Provider::Local).unwrap();
         made.record().unwrap();
         assert_eq!(Instance::of(&places, "one").unwrap().ports, made.ports);
         assert_eq!(Instance::names(&places), ["one"]);

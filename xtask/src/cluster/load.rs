@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::instance::{Instance, Tier, write_whole};
+use super::instance::{Instance, Provider, Tier, write_whole};
 use crate::command::Run;
 use crate::images::oci;
+use crate::kind;
 
 /// The namespace of containerd in which the kubelet looks.
 const NAMESPACE: &str = "k8s.io";
@@ -23,6 +24,9 @@ pub(crate) fn imported(instance: &Instance) -> BTreeMap<String, String> {
 
 /// Imports an archive. What it holds becomes visible to the kubelet at once; running containers keep what they have.
 pub(crate) fn import(instance: &Instance, archive: &Path) -> Result<()> {
+    if instance.provider == Provider::Kind {
+        return kind::run(&kind::load(archive)).done();
+    }
     if instance.tier != Tier::Cluster {
         bail!("{} has no node that could hold images", instance.name);
     }

@@ -41,7 +41,7 @@ pub(crate) fn create(path: &Path) -> Result<bool> {
 /// Removes the name; the namespace itself goes with the last process in it.
 pub(crate) fn delete(path: &Path, made_folder: bool) {
     // Whatever is missing already needs no removing.
-    drop(umount2(path, MntFlags::MNT_DETACH));
+    let _ = umount2(path, MntFlags::MNT_DETACH);
     drop(fs::remove_file(path));
     if made_folder && let Some(folder) = path.parent() {
         drop(fs::remove_dir(folder));

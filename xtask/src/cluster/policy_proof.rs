@@ -1,4 +1,4 @@
-//! Proof by traffic that NetworkPolicies are enforced. A policy that nobody enforces looks exactly like one that
+//! Proof by traffic that network policies are enforced. A policy that nobody enforces looks exactly like one that
 //! somebody does, so a cluster is not called ready before a connection was seen to be refused by one.
 
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::inside;
 use super::instance::{Instance, write_whole};
-use super::supervisor::Report;
+use super::report::Report;
 use crate::images::table::TOOLBOX_REFERENCE;
 use crate::places::Places;
 use crate::progress::Step;

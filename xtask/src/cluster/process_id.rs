@@ -40,7 +40,7 @@ impl ProcessId {
     pub(crate) fn signal(self, signal: Signal) {
         if self.is_alive() {
             // It may end between the two lines; then there is nothing left to signal.
-            drop(kill(Pid::from_raw(self.pid), signal));
+            let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
 

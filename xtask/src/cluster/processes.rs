@@ -291,13 +291,14 @@ fn kube_router(instance: &Instance) -> Process {
     }
 }
 
-/// Plays every node and pod by its built-in stages.
+/// Plays every node, pod and volume: what is created gets ready at once, a Job's pod ends well, a claim is bound.
 fn kwok(instance: &Instance) -> Process {
     Process {
         name: "kwok",
         program: "kwok",
         arguments: vec![
             format!("--kubeconfig={}", instance.kubeconfig().display()),
+            format!("--config={}", Files::of(instance).played_stages.display()),
             "--manage-all-nodes=true".into(),
             format!("--server-address=127.0.0.1:{}", instance.ports.kwok),
             "--node-lease-duration-seconds=40".into(),
@@ -319,13 +320,14 @@ pub(crate) fn log(instance: &Instance, name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::instance::Provider;
     use crate::components::COMPONENTS;
     use crate::places::Places;
 
     fn both() -> [Vec<Process>; 2] {
         let places = Places::at("/repository", "/cache");
         [("cluster", Tier::Cluster), ("one", Tier::ControlPlane)]
-            .map(|(name, tier)| processes(&Instance::new(&places, name, tier).unwrap()))
+            .map(|(name, tier)| processes(&Instance::new(&places, name, tier, Provider::Local).unwrap()))
     }
 
     #[test]

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::instance::{Instance, Tier};
+use super::instance::{Instance, Provider, Tier};
 use super::processes::log;
-use super::supervisor::{Health, Report};
+use super::report::{Health, Report};
 use super::{certificates, configuration, down, kernel, network};
+use crate::kind;
 use crate::places::Places;
 use crate::progress::Step;
 use crate::schedule::Outcome;
 
 /// Longest time until every process is well; it takes about 15 s on two idle cores.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// A process that ended this often while starting will not get well by itself.
 const ENOUGH_RESTARTS: u32 = 5;
 
@@ -28,13 +29,16 @@ pub(crate) fn start(places: &Places, name: &str, tier: Tier) -> Result<(Instance
         // A supervisor that was killed, or a machine that was restarted: nothing of it can be kept running.
         down::take_down(&recorded, &|_| ())?;
     }
-    let mut instance = Instance::new(places, name, tier)?;
+    let mut instance = Instance::new(places, name, tier, Provider::Local)?;
     if tier == Tier::Cluster {
         instance.settings_before = kernel::settings();
     }
     instance.record()?; // before the first thing that down would have to undo
     certificates::ensure(&instance)?;
     configuration::write(&instance)?;
+    if tier == Tier::ControlPlane {
+        configuration::write_played_stages(&instance, places)?;
+    }
     if let Some(namespace) = instance.network_namespace() {
         if namespace.exists() {
             fs::remove_dir_all(instance.folder())?; // ours holds nothing yet, and the other's must stay
@@ -54,6 +58,24 @@ pub(crate) fn start(places: &Places, name: &str, tier: Tier) -> Result<(Instance
     }
     spawn_supervisor(&instance, places)?;
     Ok((instance, true))
+}
+
+/// A cluster of kind: found by its name, or created.
+pub(crate) fn start_kind(places: &Places, name: &str) -> Result<(Instance, bool)> {
+    let instance = Instance::new(places, name, Tier::Cluster, Provider::Kind)?;
+    let there = kind::is_listed(&kind::run(&kind::list()).output()?);
+    let recorded = Instance::recorded(places, name)?;
+    if there && recorded.is_some() {
+        return Ok((instance, false));
+    }
+    instance.record()?;
+    let command = if there {
+        kind::adopt(&instance)
+    } else {
+        kind::create(&instance, &places.repository.join("kind-config.yaml"))
+    };
+    kind::run(&command).done()?;
+    Ok((instance, !there))
 }
 
 /// Starts this very program again, detached; waits until it has recorded itself.

@@ -1,21 +1,31 @@
 //! `cargo xtask status`: one row for each process, and where to look further.
 
-use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use super::inside::tier_name;
-use super::instance::Instance;
+use super::inside::{self, tier_name};
+use super::instance::{Instance, Provider};
 use super::processes::log;
-use super::supervisor::{Health, ProcessReport, Report};
+use super::report::{Health, ProcessReport, Report};
 use super::{addons, forward};
 use crate::places::Places;
 use crate::progress::seconds;
 
 /// Prints the state of an instance; an error when anything in it is not well.
 pub(crate) fn print(instance: &Instance, places: &Places, as_json: bool) -> Result<()> {
+    if instance.provider == Provider::Kind {
+        print!(
+            "{}",
+            inside::kubectl(instance, places)?
+                .args(["get", "nodes", "-o", "wide"])
+                .output()?
+        );
+        return inside::kubectl(instance, places)?
+            .args(["get", "--raw", "/readyz"])
+            .done();
+    }
     let report = Report::of(instance).unwrap_or(Report {
         processes: Vec::new(),
     });
@@ -67,30 +77,31 @@ pub(crate) fn print(instance: &Instance, places: &Places, as_json: bool) -> Resu
 }
 
 fn places_of_interest(instance: &Instance) -> String {
-    let mut text = format!(
-        "{} ({} tier), supervisor {}\nkubeconfig   {}\naudit log    {}",
-        instance.name,
-        tier_name(instance.tier),
-        instance
-            .supervisor()
-            .map_or_else(|| "gone".to_owned(), |id| id.pid.to_string()),
-        instance.kubeconfig().display(),
-        instance.audit_log().display(),
-    );
+    let supervisor = instance
+        .supervisor()
+        .map_or_else(|| "gone".to_owned(), |id| id.pid.to_string());
+    let mut lines = vec![
+        format!(
+            "{} ({} tier), supervisor {supervisor}",
+            instance.name,
+            tier_name(instance.tier)
+        ),
+        format!("kubeconfig   {}", instance.kubeconfig().display()),
+        format!("audit log    {}", instance.audit_log().display()),
+    ];
     let applied = addons::applied(instance);
     if !applied.is_empty() {
         let names: Vec<&str> = applied.keys().map(String::as_str).collect();
-        drop(write!(text, "\nadd-ons      {}", names.join(", ")));
+        lines.push(format!("add-ons      {}", names.join(", ")));
     }
     for forward in forward::open(instance) {
         let state = if forward.is_alive() { "" } else { " (ended)" };
-        drop(write!(
-            text,
-            "\nforward      https://127.0.0.1:{} → {}{state}",
+        lines.push(format!(
+            "forward      https://127.0.0.1:{} → {}{state}",
             forward.local, forward.target
         ));
     }
-    text
+    lines.join("\n")
 }
 
 fn rows(instance: &Instance, report: &Report, now: u64) -> Vec<[String; 6]> {

@@ -2,7 +2,7 @@
 //! everybody through one file how each is.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -21,76 +20,19 @@ use super::instance::{Instance, write_whole};
 use super::network;
 use super::process_id::ProcessId;
 use super::processes::{Process, log, processes};
+use super::report::{Health, ProcessReport, Report};
 use crate::places::Places;
 
 /// Marks the processes of an instance: `down` finds by it what a killed supervisor left behind.
 pub(crate) const MARK: &str = "MEDOPS_INSTANCE";
 /// A process that ran this long had started well; its next end counts as the first.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 /// After this, what was asked to end is killed. kube-apiserver would linger for a minute while watches are open.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a process that is well is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How often a process that is not well yet is asked.
 const ASK_SOON: Duration = Duration::from_millis(100);
-
-/// How a process is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum Health {
-    /// Not started: something it needs is not there yet.
-    Waiting(String),
-    /// Started, not well yet; what it said last.
-    Starting(String),
-    /// Well.
-    Well,
-    /// Was well, is not now; what it said.
-    Unwell(String),
-    /// Ended; will be started again.
-    Ended(String),
-}
-
-/// One process in the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ProcessReport {
-    /// Its name.
-    pub(crate) name: String,
-    /// The running process.
-    pub(crate) process: Option<ProcessId>,
-    /// When it was started last, seconds since the epoch.
-    pub(crate) since: u64,
-    /// How often it was started again.
-    pub(crate) restarts: u32,
-    /// How it ended the last time.
-    pub(crate) last_end: Option<String>,
-    /// How it is.
-    pub(crate) health: Health,
-}
-
-/// What the supervisor tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
-    /// All processes, in starting order.
-    pub(crate) processes: Vec<ProcessReport>,
-}
-
-impl Report {
-    /// The last report of the instance's supervisor.
-    pub(crate) fn of(instance: &Instance) -> Option<Self> {
-        serde_json::from_slice(&fs::read(instance.run().join("report.json")).ok()?).ok()
-    }
-
-    /// Whether every process is well.
-    pub(crate) fn is_well(&self) -> bool {
-        !self.processes.is_empty()
-            && self
-                .processes
-                .iter()
-                .all(|process| process.health == Health::Well)
-    }
-}
 
 enum Event {
     Ended {
@@ -212,7 +154,7 @@ impl Supervisor<'_> {
                 .iter()
                 .filter_map(|member| member.start_at)
                 .min()
-                .map_or(Duration::from_secs(60), |at| {
+                .map_or(Duration::from_mins(1), |at| {
                     at.saturating_duration_since(Instant::now())
                 });
             match events.recv_timeout(wait) {
@@ -508,33 +450,5 @@ mod tests {
         let delays: Vec<_> = (1..=9).map(|n| back_off(n).as_millis()).collect();
         assert_eq!(delays, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
         assert_eq!(back_off(0), Duration::from_millis(500));
-    }
-
-    #[test]
-    fn a_report_is_well_only_when_all_are() {
-        let process = |health| ProcessReport {
-            name: "etcd".into(),
-            process: None,
-            since: 0,
-            restarts: 0,
-            last_end: None,
-            health,
-        };
-        assert!(
-            Report {
-                processes: vec![process(Health::Well)]
-            }
-            .is_well()
-        );
-        assert!(
-            !Report {
-                processes: vec![process(Health::Well), process(Health::Ended("1".into()))]
-            }
-            .is_well()
-        );
-        assert!(
-            !Report { processes: vec![] }.is_well(),
-            "nothing reported is not well"
-        );
     }
 }

@@ -46,7 +46,7 @@ impl Image {
     /// Identifies the content without reading what other stamps identify already.
     fn key(&self, places: &Places, own: &OwnPrograms) -> Result<String> {
         let mut hash = Sha256::new();
-        hash.update(serde_json::to_vec(&(self.reference, &self.config))?);
+        hash.update(serde_json::to_vec(&(self.reference, self.aliases, &self.config))?);
         if let Some(base) = &self.base {
             hash.update(base.digest(places)?);
         }
@@ -86,7 +86,12 @@ impl Image {
         }
         let archive = self.archive(places);
         let part = archive.with_extension("part");
-        let written = oci::write(&part, self.reference, &self.config, &layers)?;
+        let written = oci::write(
+            &part,
+            &self.references().collect::<Vec<_>>(),
+            &self.config,
+            &layers,
+        )?;
         std::fs::rename(&part, &archive)?;
         let record = Record {
             key,

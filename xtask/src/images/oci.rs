@@ -43,8 +43,6 @@ pub(crate) enum Entry {
     Program { from: PathBuf, path: String },
     /// A symbolic link.
     Link { target: String, path: String },
-    /// An empty directory.
-    Directory { path: String, mode: u32 },
 }
 
 /// A layer, bottom to top.
@@ -78,8 +76,13 @@ enum Content {
     File(PathBuf),
 }
 
-/// Writes the archive of one image. The same inputs give the same bytes.
-pub(crate) fn write(archive: &Path, reference: &str, config: &Config, layers: &[Layer]) -> Result<Written> {
+/// Writes the archive of one image under one or several names. The same inputs give the same bytes.
+pub(crate) fn write(
+    archive: &Path,
+    references: &[&str],
+    config: &Config,
+    layers: &[Layer],
+) -> Result<Written> {
     let blobs = layers.iter().map(layer_blob).collect::<Result<Vec<_>>>()?;
     let config = serde_json::to_vec(&json!({
         "architecture": architecture(),
@@ -105,11 +108,11 @@ pub(crate) fn write(archive: &Path, reference: &str, config: &Config, layers: &[
     let index = serde_json::to_vec(&json!({
         "schemaVersion": 2,
         "mediaType": format!("{KIND}.index.v1+json"),
-        "manifests": [{
+        "manifests": references.iter().map(|reference| json!({
             "mediaType": format!("{KIND}.manifest.v1+json"), "digest": manifest.digest, "size": manifest.size,
             "platform": {"architecture": architecture(), "os": "linux"},
             "annotations": {"io.containerd.image.name": reference, "org.opencontainers.image.ref.name": reference},
-        }],
+        })).collect::<Vec<_>>(),
     }))?;
 
     let mut tar = tar::Builder::new(BufWriter::new(File::create(archive)?));
@@ -145,12 +148,20 @@ pub(crate) fn architecture() -> &'static str {
 }
 
 fn append(tar: &mut tar::Builder<impl Write>, path: &str, content: &mut impl Read, size: u64) -> Result<()> {
-    let mut header = tar::Header::new_ustar();
+    let mut header = root_header();
     header.set_size(size);
     header.set_mode(0o644);
-    header.set_mtime(0);
     tar.append_data(&mut header, path, content)
         .with_context(|| format!("cannot store {path}"))
+}
+
+/// Owned by root, of the epoch: the same on every machine and day.
+fn root_header() -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
 }
 
 fn memory_blob(bytes: Vec<u8>) -> Blob {
@@ -192,8 +203,7 @@ pub(crate) fn digest_of(reader: &mut impl Read) -> Result<(String, u64)> {
 fn pack(entries: &[Entry]) -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for entry in entries {
-        let mut header = tar::Header::new_ustar();
-        header.set_mtime(0);
+        let mut header = root_header();
         match entry {
             Entry::Program { from, path } => {
                 let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
@@ -206,16 +216,6 @@ fn pack(entries: &[Entry]) -> Result<Vec<u8>> {
                 header.set_size(0);
                 header.set_mode(0o777);
                 tar.append_link(&mut header, path.trim_start_matches('/'), target)?;
-            }
-            Entry::Directory { path, mode } => {
-                header.set_entry_type(tar::EntryType::Directory);
-                header.set_size(0);
-                header.set_mode(*mode);
-                tar.append_data(
-                    &mut header,
-                    format!("{}/", path.trim_matches('/')),
-                    std::io::empty(),
-                )?;
             }
         }
     }
@@ -336,10 +336,6 @@ mod tests {
                 target: "usr/local/bin/program".into(),
                 path: "/program".into(),
             },
-            Entry::Directory {
-                path: "/tmp".into(),
-                mode: 0o1777,
-            },
         ])]
     }
 
@@ -349,7 +345,7 @@ mod tests {
         let path = folder.path().join("a.tar");
         let written = write(
             &path,
-            "docker.io/a/b:1",
+            &["docker.io/a/b:1"],
             &Config::default(),
             &sample(folder.path()),
         )
@@ -369,7 +365,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (folder.path().join("1.tar"), folder.path().join("2.tar"));
         for path in [&one, &two] {
-            write(path, "a:1", &Config::default(), &sample(folder.path())).unwrap();
+            write(path, &["a:1"], &Config::default(), &sample(folder.path())).unwrap();
         }
         assert_eq!(std::fs::read(one).unwrap(), std::fs::read(two).unwrap());
     }
@@ -378,7 +374,7 @@ mod tests {
     fn a_changed_byte_in_a_blob_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.tar");
-        write(&path, "a:1", &Config::default(), &sample(folder.path())).unwrap();
+        write(&path, &["a:1"], &Config::default(), &sample(folder.path())).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         let place = bytes.windows(2).position(|pair| pair == b"#!").unwrap();
         bytes[place] = b'X';
@@ -387,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_holds_files_links_and_directories_with_fixed_owner_and_time() {
+    fn a_layer_holds_files_and_links_with_fixed_owner_and_time() {
         let folder = tempfile::tempdir().unwrap();
         let Layer::Entries(entries) = &sample(folder.path())[0] else {
             unreachable!()
@@ -420,6 +416,5 @@ mod tests {
             ("usr/local/bin/program".into(), 0o755, tar::EntryType::Regular)
         );
         assert_eq!(listed[1], ("program".into(), 0o777, tar::EntryType::Symlink));
-        assert_eq!(listed[2], ("tmp/".into(), 0o1777, tar::EntryType::Directory));
     }
 }

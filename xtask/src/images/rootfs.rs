@@ -90,9 +90,6 @@ pub(crate) const POSTGRESQL: RootFilesystem = RootFilesystem {
     },
 };
 
-/// All of them.
-pub(crate) const ROOT_FILESYSTEMS: &[RootFilesystem] = &[BASE, TOOLBOX, POSTGRESQL];
-
 impl RootFilesystem {
     /// Its tar archive.
     pub(crate) fn archive(&self, places: &Places) -> PathBuf {

@@ -11,6 +11,8 @@ pub(crate) struct Image {
     pub(crate) name: &'static str,
     /// Its full name, as manifests say it.
     pub(crate) reference: &'static str,
+    /// Further names of the same content.
+    pub(crate) aliases: &'static [&'static str],
     /// The bottom layer; none for a static program alone.
     pub(crate) base: Option<RootFilesystem>,
     /// The layer above.
@@ -43,10 +45,12 @@ pub(crate) const TOOLBOX_REFERENCE: &str = "docker.io/medops/toolbox:1";
 
 /// All images.
 pub(crate) fn images() -> Vec<Image> {
+    // In the order in which they are brought into a node: what others wait for longest comes first.
     let mut images = vec![
         Image {
             name: "pause",
             reference: PAUSE,
+            aliases: &[],
             base: None,
             items: vec![Item::Pause],
             config: Config {
@@ -62,16 +66,19 @@ pub(crate) fn images() -> Vec<Image> {
             "/coredns",
             "",
         ),
+        cloudnative_pg(),
         component(
-            "local-path-provisioner",
-            "docker.io/rancher/local-path-provisioner:v0.0.30",
-            LOCAL_PATH,
-            "/usr/bin/local-path-provisioner",
-            "",
+            "metrics-server",
+            "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
+            METRICS_SERVER,
+            "/metrics-server",
+            "65534:65534",
         ),
         Image {
             name: "toolbox",
             reference: TOOLBOX_REFERENCE,
+            // What samples and tests call when any small image with a shell will do.
+            aliases: &["docker.io/library/busybox:latest"],
             base: Some(TOOLBOX),
             items: vec![],
             config: Config {
@@ -81,29 +88,29 @@ pub(crate) fn images() -> Vec<Image> {
             },
         },
         component(
-            "metrics-server",
-            "registry.k8s.io/metrics-server/metrics-server:v0.9.0",
-            METRICS_SERVER,
-            "/metrics-server",
-            "65534:65534",
+            "local-path-provisioner",
+            "docker.io/rancher/local-path-provisioner:v0.0.30",
+            LOCAL_PATH,
+            "/usr/bin/local-path-provisioner",
+            "",
         ),
-        cloudnative_pg(),
-        Image {
-            name: "postgresql",
-            reference: "docker.io/medops/postgresql:17",
-            base: Some(POSTGRESQL),
-            items: vec![],
-            config: Config {
-                user: "26".into(),
-                env: words(&[
-                    "PATH=/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-                    "LANG=C.UTF-8",
-                ]),
-                ..Config::default()
-            },
-        },
     ];
     images.extend(OWN.map(own));
+    images.push(Image {
+        name: "postgresql",
+        reference: "docker.io/medops/postgresql:17",
+        aliases: &[],
+        base: Some(POSTGRESQL),
+        items: vec![],
+        config: Config {
+            user: "26".into(),
+            env: words(&[
+                "PATH=/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+                "LANG=C.UTF-8",
+            ]),
+            ..Config::default()
+        },
+    });
     images
 }
 
@@ -113,6 +120,11 @@ pub(crate) fn image(name: &str) -> Option<Image> {
 }
 
 impl Image {
+    /// All its names.
+    pub(crate) fn references(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.reference).chain(self.aliases.iter().copied())
+    }
+
     /// Whether it holds a program of this workspace.
     pub(crate) fn is_own(&self) -> bool {
         self.items.iter().any(|item| matches!(item, Item::Own(_)))
@@ -145,6 +157,7 @@ fn component(
     Image {
         name,
         reference,
+        aliases: &[],
         base: Some(BASE),
         items: vec![Item::Component(component, path.to_owned())],
         config: Config {
@@ -163,6 +176,7 @@ fn cloudnative_pg() -> Image {
     Image {
         name: "cloudnative-pg",
         reference: "ghcr.io/cloudnative-pg/cloudnative-pg:1.30.0",
+        aliases: &[],
         base: Some(BASE),
         items: vec![
             Item::Component(CLOUDNATIVE_PG, program.clone()),
@@ -186,6 +200,7 @@ fn own(program: &'static str) -> Image {
     Image {
         name: program,
         reference,
+        aliases: &[],
         base: Some(BASE),
         items: vec![Item::Own(program)],
         config: Config {
