@@ -69,8 +69,9 @@ pub struct ClusterSpec {
     pub image_name: String,
     /// Volume of each instance.
     pub storage: StorageConfiguration,
-    /// CPU and memory of each instance.
-    pub resources: ResourceRequirements,
+    /// CPU and memory of each instance; absent when neither is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
     /// How the first instance is made.
     pub bootstrap: Bootstrap,
     /// Roles beside the owner.

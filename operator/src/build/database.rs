@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::TopologySpreadConstraint, apimachinery::pkg::apis::meta::v1::LabelSelector,
+    api::core::v1::{ResourceRequirements, TopologySpreadConstraint},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use medical_crds::{
     names::{APP_ROLE, BACKUP_ROLE, Component, DATABASE, OWNER_ROLE},
@@ -58,7 +59,8 @@ pub fn build(inputs: &Inputs) -> Cluster {
                 storage_class: managed.storage.storage_class.clone(),
                 resize_in_use_volumes: true,
             },
-            resources: quantities::container(&managed.resources, None),
+            resources: Some(quantities::container(&managed.resources, None))
+                .filter(|resources| *resources != ResourceRequirements::default()),
             bootstrap: Bootstrap {
                 initdb: InitDb {
                     database: DATABASE.to_owned(),
