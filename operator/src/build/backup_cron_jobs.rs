@@ -85,10 +85,9 @@ fn dump(inputs: &Inputs, tier: &str, wanted: &Tier) -> CronJob {
             env("PGSSLMODE", "verify-full".to_owned()),
             env("PGSSLROOTCERT", format!("{CA_DIRECTORY}/ca.crt")),
         ]),
-        resources: Some(quantities::fixed(
-            "100m",
-            "128Mi",
-            "512Mi",
+        resources: Some(quantities::bounded(
+            ("100m", "1"),
+            ("128Mi", "512Mi"),
             storage(TEMPORARY + TOOLS),
         )),
         ..program(
@@ -130,10 +129,9 @@ fn verify(inputs: &Inputs) -> CronJob {
         format!("--scratch={SCRATCH}"),
     ];
     let container = Container {
-        resources: Some(quantities::fixed(
-            "100m",
-            "256Mi",
-            "1Gi",
+        resources: Some(quantities::bounded(
+            ("100m", "1"),
+            ("256Mi", "1Gi"),
             storage(TEMPORARY + TOOLS + scratch),
         )),
         ..program(
@@ -194,7 +192,11 @@ fn install(inputs: &Inputs) -> Container {
         image_pull_policy: Some(inputs.settings.image_pull_policy.clone()),
         command: Some(vec!["/usr/local/bin/medical-backup".to_owned()]),
         args: Some(vec!["install".to_owned(), PROGRAM.to_owned()]),
-        resources: Some(quantities::fixed("10m", "16Mi", "64Mi", storage(TOOLS))),
+        resources: Some(quantities::bounded(
+            ("10m", "500m"),
+            ("16Mi", "64Mi"),
+            storage(TOOLS),
+        )),
         security_context: Some(pod::container_security()),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some(vec![pod::writable("tools", "/tools")]),

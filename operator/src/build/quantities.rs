@@ -88,22 +88,16 @@ fn amounts(requirements: &ResourceRequirements) -> BTreeMap<String, ApiQuantity>
         .collect()
 }
 
-/// Resources of a container of ours: requests of CPU and memory, a limit of memory.
-pub(crate) fn fixed(
-    cpu: &str,
-    memory: &str,
-    memory_limit: &str,
-    storage: LocalStorage,
-) -> ContainerResources {
+/// Resources of a container of ours. Its CPU is limited, because what it does may take longer but must not slow the
+/// database that shares the node.
+pub(crate) fn bounded(cpu: (&str, &str), memory: (&str, &str), storage: LocalStorage) -> ContainerResources {
+    let amount = |cpu: &str, memory: &str| ResourceRequirements {
+        cpu: Some(cpu.into()),
+        memory: Some(memory.into()),
+    };
     let resources = Resources {
-        requests: ResourceRequirements {
-            cpu: Some(cpu.into()),
-            memory: Some(memory.into()),
-        },
-        limits: ResourceRequirements {
-            cpu: None,
-            memory: Some(memory_limit.into()),
-        },
+        requests: amount(cpu.0, memory.0),
+        limits: amount(cpu.1, memory.1),
     };
     container(&resources, Some(storage))
 }
