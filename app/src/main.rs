@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// Kubernetes shows the content of this file with the ended container.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// Exit status for a wrong configuration (EX_CONFIG of sysexits.h).
+/// Exit status for a wrong configuration (`EX_CONFIG` of sysexits.h).
 const WRONG_CONFIGURATION: u8 = 78;
 
 /// A hardened API for patients' records.

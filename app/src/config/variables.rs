@@ -12,9 +12,20 @@ pub struct Variable {
     pub meaning: &'static str,
 }
 
+impl Variable {
+    fn explain(&self) -> String {
+        let default = match self.default {
+            None => "required".to_owned(),
+            Some("") => "default: empty".to_owned(),
+            Some(value) => format!("default: {value}"),
+        };
+        format!("  {} [{default}]\n      {}\n", self.name, self.meaning)
+    }
+}
+
 macro_rules! variables {
     ($($ident:ident = $name:literal, $default:expr, $meaning:literal;)*) => {
-        $(#[doc = $meaning] pub const $ident: Variable = Variable { name: $name, default: $default, meaning: $meaning };)*
+        $(#[doc = concat!("`", $name, "`; what it does is in its `meaning`.")] pub const $ident: Variable = Variable { name: $name, default: $default, meaning: $meaning };)*
         /// Every variable, in the order of `--help`.
         pub const ALL: &[Variable] = &[$($ident),*];
     };
@@ -61,18 +72,8 @@ variables! {
 
 /// The section of `--help` about the environment.
 pub fn help() -> String {
-    let mut text = String::from("Environment:\n");
-    for variable in ALL {
-        let default = match variable.default {
-            None => "required".to_owned(),
-            Some("") => "default: empty".to_owned(),
-            Some(value) => format!("default: {value}"),
-        };
-        text.push_str(&format!(
-            "  {} [{default}]\n      {}\n",
-            variable.name, variable.meaning
-        ));
-    }
-    text.push_str("\nExit status: 0 done, 1 failed, 2 wrong arguments, 78 wrong configuration.\n");
-    text
+    let variables: String = ALL.iter().map(Variable::explain).collect();
+    format!(
+        "Environment:\n{variables}\nExit status: 0 done, 1 failed, 2 wrong arguments, 78 wrong configuration.\n"
+    )
 }

@@ -137,7 +137,8 @@ pub struct KeyRing {
     pub blind_index: SecretKey,
     /// Ed25519 seed that signs access tokens; file `token-signing`.
     pub token_signing: SecretKey,
-    /// Keys the audit log; file `audit`.
+    /// For the keyed chain of the audit log; file `audit`. Nothing is keyed with it yet: it is loaded so that a missing or
+    /// weak file is a fault of the configuration from the first day.
     pub audit: SecretKey,
 }
 

@@ -11,9 +11,9 @@ use crate::config::{DatabaseSettings, DatabaseTls, password_in};
 /// How long a request waits for a connection before it is told to try again.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections are renewed, so that load spreads again after a failover and changed settings take effect.
-const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
+const LONGEST_LIFE: Duration = Duration::from_mins(30);
 /// Idle connections are given back.
-const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
+const LONGEST_IDLE: Duration = Duration::from_mins(10);
 /// How often the password file is looked at.
 const PASSWORD_CHECK: Duration = Duration::from_secs(2);
 

@@ -38,13 +38,15 @@ impl DatabaseError {
     }
 }
 
-/// SQLSTATE classes and codes that pass by themselves: connection exceptions, too many connections, shutdown and
-/// start-up, read-only primary after a failover, serialisation failures, statement and lock timeouts.
+/// SQLSTATE classes and codes that pass by themselves or by an operator's hand: no connection (08), no login (28, while
+/// a password is being changed), a database that takes no connections (55000), too many of them (53300), shutdown and
+/// start-up, a read-only primary after a failover, serialisation failures, statement and lock timeouts.
 fn is_transient(code: &str) -> bool {
     code.starts_with("08")
+        || code.starts_with("28")
         || matches!(
             code,
-            "53300" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" | "57014" | "55P03"
+            "53300" | "57P01" | "57P02" | "57P03" | "25006" | "40001" | "40P01" | "57014" | "55P03" | "55000"
         )
 }
 

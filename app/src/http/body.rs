@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
@@ -125,6 +125,14 @@ pub async fn read<B: Checked>(headers: &HeaderMap, body: Body) -> Result<B::Vali
 }
 
 fn parse<B: Checked>(bytes: &[u8]) -> Result<B, ApiError> {
+    // serde would take an array for a struct, member by member.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let violation = Violation::new("wrong_type", "has to be an object");
+        return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(_) => ApiError::validation(vec![FieldFault::new("", violation)]),
+            Err(_) => ProblemCode::MalformedRequest.into(),
+        });
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed: Result<B, _> = serde_path_to_error::deserialize(&mut json);
     let body = parsed.map_err(|error| match error.inner().classify() {
@@ -144,13 +152,13 @@ fn misplaced<B: Checked>(path: &serde_path_to_error::Path) -> FieldFault {
     match member {
         Some(member) if B::MEMBERS.contains(&member) => FieldFault::new(
             format!("/{member}"),
-            Violation::new("wrong_type", "has the wrong type or occurs twice"),
+            Violation::new("wrong_type", "has the wrong type"),
         ),
         Some(_) => FieldFault::new(
             "",
             Violation::new("unknown_member", "holds a member that is not known"),
         ),
-        None => FieldFault::new("", Violation::new("wrong_type", "has to be an object")),
+        None => FieldFault::new("", Violation::new("duplicate_member", "holds a member twice")),
     }
 }
 
@@ -186,10 +194,10 @@ mod tests {
         headers
     }
 
-    async fn refused(text: impl Into<Body>) -> String {
-        let error = read::<Named>(&headers("application/json"), text.into())
+    async fn refused(text: &str) -> String {
+        let error = read::<Named>(&headers("application/json"), Body::from(text.to_owned()))
             .await
-            .unwrap_err();
+            .expect_err(text);
         format!("{error:?}")
     }
 
@@ -211,9 +219,12 @@ mod tests {
             (r#"{"name":"x"} planted"#, "MalformedRequest"),
             (r#"{"name":{"planted":1}}"#, "/name"),
             (r#"{"planted":1}"#, "unknown_member"),
-            (r#"["planted"]"#, "ValidationFailed"),
-            (r#"{"name":"planted","name":"planted"}"#, "/name"),
-            (r#"{"name":"\ud800planted"}"#, "M"),
+            (r#"["planted"]"#, "has to be an object"),
+            (r#""planted""#, "has to be an object"),
+            ("null", "has to be an object"),
+            ("planted", "MalformedRequest"),
+            (r#"{"name":"planted","name":"planted"}"#, "duplicate_member"),
+            (r#"{"name":"\ud800planted"}"#, "MalformedRequest"),
             ("{}", "/name"),
             ("", "MalformedRequest"),
         ] {
@@ -226,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_beyond_the_limit_or_of_another_type_is_refused() {
         let large = format!(r#"{{"name":"{}"}}"#, "a".repeat(LARGEST));
-        assert!(refused(large).await.contains("BodyTooLarge"));
+        assert!(refused(&large).await.contains("BodyTooLarge"));
         let error = read::<Named>(&headers("text/plain"), Body::from("{}"))
             .await
             .unwrap_err();

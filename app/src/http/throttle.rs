@@ -76,8 +76,8 @@ fn spend(paid: &mut HashMap<Key, Instant>, key: Key, per_minute: u32, now: Insta
         .copied()
         .filter(|until| *until > now)
         .unwrap_or(now);
-    let after = until + Duration::from_secs(60) / per_minute;
-    let allowed = now + Duration::from_secs(60);
+    let after = until + Duration::from_mins(1) / per_minute;
+    let allowed = now + Duration::from_mins(1);
     if after > allowed {
         return Err(after - allowed);
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const ISSUER: &str = "https://clinic.example.org";
-const LIFETIME: Duration = Duration::from_secs(900);
+const LIFETIME: Duration = Duration::from_mins(15);
 
 fn seed() -> SecretKey {
     SecretKey::from_bytes(*b"seed-of-the-tests-0123456789abcd")

@@ -1,0 +1,126 @@
+//! Proof of identity.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::deployment::{Clinic, USER_PASSWORD, problem};
+
+#[tokio::test]
+async fn the_right_password_gives_a_bearer_token_and_the_user_without_any_hash() {
+    let clinic = Clinic::open().await;
+    let answer = clinic
+        .server
+        .post("/api/auth/login")
+        .json(&json!({"email": " ADA@clinic.example.org ", "password": USER_PASSWORD}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["token_type"], "Bearer");
+    assert_eq!(body["expires_in"], 900);
+    assert_eq!(
+        body["user"],
+        json!({"id": clinic.clinician, "display_name": "Synthetic User", "role": "clinician"})
+    );
+    assert!(!body.to_string().contains("argon2"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_user_and_an_inactive_user_get_the_same_answer() {
+    let clinic = Clinic::open().await;
+    clinic
+        .deployment
+        .create_user("gone@clinic.example.org", "clinician");
+    let mut owner = clinic.deployment.connect("medical_owner").await;
+    sqlx::query("UPDATE app_user SET active = false WHERE email = 'gone@clinic.example.org'")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let mut bodies = Vec::new();
+    for (email, password) in [
+        ("ada@clinic.example.org", "wrong horse battery staple"),
+        ("nobody@clinic.example.org", USER_PASSWORD),
+        ("gone@clinic.example.org", USER_PASSWORD),
+    ] {
+        let answer = clinic
+            .server
+            .post("/api/auth/login")
+            .json(&json!({"email": email, "password": password}))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let mut body = problem(answer).await;
+        assert_eq!(body["code"], "invalid_credentials");
+        body["request_id"].take();
+        bodies.push(body);
+    }
+    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_with_429_and_retry_after_and_other_accounts_are_not_affected() {
+    let clinic = Clinic::open().await;
+    clinic
+        .deployment
+        .create_user("grace@clinic.example.org", "clinician");
+    let attempt = async |email: &str| {
+        let body = json!({"email": email, "password": "wrong horse battery staple"});
+        clinic
+            .server
+            .post("/api/auth/login")
+            .json(&body)
+            .send()
+            .await
+            .unwrap()
+    };
+    for _ in 0..5 {
+        assert_eq!(
+            attempt("ada@clinic.example.org").await.status(),
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    let refused = attempt("ada@clinic.example.org").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=13).contains(&seconds), "{seconds}");
+    assert_eq!(problem(refused).await["code"], "too_many_requests");
+    clinic.server.login("grace@clinic.example.org").await;
+    let metrics = clinic.server.metrics().await;
+    assert!(
+        metrics.contains(r#"auth_logins_total{outcome="failure"} 5"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(r#"auth_logins_total{outcome="throttled"} 1"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_user_who_is_deactivated_loses_access_with_the_next_request() {
+    let clinic = Clinic::open().await;
+    let list = async || {
+        clinic
+            .server
+            .get("/api/patients")
+            .bearer_auth(&clinic.token)
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
+    assert_eq!(list().await, StatusCode::OK);
+    let mut owner = clinic.deployment.connect("medical_owner").await;
+    sqlx::query("UPDATE app_user SET active = false")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(list().await, StatusCode::UNAUTHORIZED);
+}
