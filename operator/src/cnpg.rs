@@ -1,5 +1,5 @@
 //! The part of CloudNativePG's types that is written here: the fields of a Cluster that the operator sets and the
-//! status fields that it reads. Checked against the CustomResourceDefinition of CloudNativePG 1.30
+//! status fields that it reads. Checked against the `CustomResourceDefinition` of CloudNativePG 1.30
 //! (<https://cloudnative-pg.io/documentation/1.30/cloudnative-pg.v1/>).
 
 use std::collections::BTreeMap;
@@ -78,7 +78,7 @@ pub struct ClusterSpec {
     pub managed: ManagedConfiguration,
     /// Whether `postgres` may log in with a password.
     pub enable_superuser_access: bool,
-    /// Whether CloudNativePG makes PodDisruptionBudgets.
+    /// Whether CloudNativePG makes `PodDisruptionBudgets`.
     #[serde(rename = "enablePDB")]
     pub enable_pdb: bool,
     /// Server configuration.

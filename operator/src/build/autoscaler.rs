@@ -1,4 +1,4 @@
-//! The HorizontalPodAutoscaler of the application.
+//! The `HorizontalPodAutoscaler` of the application.
 
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HPAScalingRules, HorizontalPodAutoscaler, HorizontalPodAutoscalerBehavior,

@@ -1,4 +1,4 @@
-//! The CronJobs that dump the database and that verify the newest dump.
+//! The `CronJobs` that dump the database and that verify the newest dump.
 //!
 //! `medical-backup` is copied into a pod of the database's own operand image, so that `pg_dump` and the scratch server
 //! always match the server. A pod that dumps holds the recipient only and cannot read what it wrote; the pod that
@@ -43,7 +43,7 @@ const STARTING_DEADLINE_SECONDS: i64 = 3_600;
 /// Seconds after which a run counts as hung. A dump of 100 GiB or its restore takes less.
 const ACTIVE_DEADLINE_SECONDS: i64 = 6 * 3_600;
 
-/// One CronJob a tier and one that verifies; none while no dumps are made.
+/// One `CronJob` a tier and one that verifies; none while no dumps are made.
 pub fn build(inputs: &Inputs) -> Vec<CronJob> {
     let logical = &inputs.deployment.spec.backup.logical;
     if !logical.enabled {

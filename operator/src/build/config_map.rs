@@ -1,11 +1,11 @@
-//! The ConfigMap with `spec.app.config.files`.
+//! The `ConfigMap` with `spec.app.config.files`.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use medical_crds::names::Component;
 
 use super::{Inputs, Lifetime};
 
-/// The ConfigMap; none without files.
+/// The `ConfigMap`; none without files.
 pub fn build(inputs: &Inputs) -> Option<ConfigMap> {
     let config = inputs
         .deployment

@@ -1,4 +1,4 @@
-//! The PodDisruptionBudget of the application.
+//! The `PodDisruptionBudget` of the application.
 
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},

@@ -1,4 +1,4 @@
-//! The NetworkPolicies: everything is denied both ways for every pod of the deployment, then what is needed is
+//! The `NetworkPolicies`: everything is denied both ways for every pod of the deployment, then what is needed is
 //! allowed by name. A policy can only allow, so the order does not matter
 //! (<https://kubernetes.io/docs/concepts/services-networking/network-policies/>).
 //!
