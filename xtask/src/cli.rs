@@ -16,15 +16,17 @@ use crate::cluster::instance::{CLUSTER, Provider, Tier};
     version,
     after_long_help = "\
 FIRST STEPS
-  cargo xtask up                                    a real Kubernetes with our operator and a sample application
-  cargo xtask kubectl get md -A                     what the operator says about it
-  cargo xtask status                                each process of the cluster: well, restarts, log
-  cargo xtask down                                  everything gone but the cache
+  cargo xtask up                   a real Kubernetes, our operator, a sample application
+  cargo xtask kubectl get md -A    what the operator says about it
+  cargo xtask status               each process of the cluster: well, restarts, log
+  cargo xtask down                 everything gone but the cache
 
-The first `up` compiles Kubernetes and its add-ons from pinned Go modules (about 20 minutes on two cores) and builds
-the images; the next ones take a minute. Caches are in ${XDG_CACHE_HOME:-~/.cache}/medical-operator, or
-$MEDOPS_CACHE. The cluster lives in a network namespace of its own: nothing of it can be reached from outside but
-through `in` and `forward`, and nothing of it reaches the network."
+The first `up` compiles Kubernetes and its add-ons from pinned Go modules (about 20 minutes on two cores) and \
+builds the images; the next ones take a minute. Caches are in ${XDG_CACHE_HOME:-~/.cache}/medical-operator, or \
+$MEDOPS_CACHE.
+
+The cluster lives in a network namespace of its own: nothing of it can be reached from outside but through `in` \
+and `forward`, and nothing of it reaches the network."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -37,10 +39,10 @@ pub(crate) enum Command {
     /// Start a Kubernetes with everything in it; does only what is missing
     #[command(after_long_help = "\
 EXAMPLES
-  cargo xtask up                                     the cluster, our operator, a sample application
+  cargo xtask up                                     cluster, operator, sample
   cargo xtask up --without-operator                  the cluster and its add-ons alone
-  cargo xtask up --tier control-plane --name mine    an API server with played nodes, in seconds, without root
-  cargo xtask up --provider kind                     the same on kind, where a Docker engine runs
+  cargo xtask up --tier control-plane --name mine    an API server with played nodes
+  cargo xtask up --provider kind                     on kind, where a Docker engine runs
 
 Run it again after a change: changed images are imported again and the operator is restarted.")]
     Up(Up),

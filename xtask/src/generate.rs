@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::Run;
+use crate::cargo::cargo;
 use crate::components::copy;
 use crate::places::Places;
 
@@ -46,9 +46,7 @@ pub(crate) fn run(check: bool, places: &Places) -> Result<()> {
     }
     fs::create_dir_all(&fresh)?;
     for generator in &GENERATORS {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let run = Run::new(cargo)
-            .directory(&places.repository)
+        let run = cargo(places)
             .args(["run", "--quiet", "--package", generator.package, "--"])
             .args(generator.arguments);
         match generator.output {

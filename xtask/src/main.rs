@@ -1,5 +1,6 @@
 //! Development tasks, run as `cargo xtask`: a local Kubernetes with everything in it, the tests, the generated files.
 
+mod cargo;
 mod cli;
 mod cluster;
 mod command;
@@ -7,6 +8,7 @@ mod components;
 mod generate;
 mod images;
 mod kind;
+mod lock;
 mod places;
 mod progress;
 mod schedule;

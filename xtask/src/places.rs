@@ -73,6 +73,11 @@ impl Places {
         self.cache.join("built-manifests")
     }
 
+    /// Locks against a second command at the same time.
+    pub(crate) fn locks(&self) -> PathBuf {
+        self.cache.join("locks")
+    }
+
     /// Debian root filesystems, one tar archive each.
     pub(crate) fn root_filesystems(&self) -> PathBuf {
         self.cache.join("rootfs")

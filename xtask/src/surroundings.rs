@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::cluster::addresses::NETWORK_NAMESPACE;
 use crate::cluster::down::control_groups;
 use crate::cluster::instance::{CLUSTER, Instance, available_memory};
 use crate::command::Run;
@@ -71,7 +72,11 @@ pub(crate) fn check_cluster(needed: &[Component], places: &Places, progress: &Pr
     packages::install_missing(progress)?;
     faults.extend(builds(needed, places)?);
     faults.extend(kernel_features::missing());
-    faults.extend(other_kubelet(places)?);
+    if Instance::recorded(places, CLUSTER)?.is_none() {
+        // What is left over from ours is cleaned up when it starts; what is not ours must not be touched.
+        faults.extend(others_namespace());
+        faults.extend(other_kubelet());
+    }
     if available_memory() < MEMORY {
         faults.push(Fault::new(
             format!(
@@ -183,20 +188,31 @@ fn builds(needed: &[Component], places: &Places) -> Result<Vec<Fault>> {
     Ok(faults)
 }
 
+fn others_namespace() -> Option<Fault> {
+    let path = Path::new("/run/netns").join(NETWORK_NAMESPACE);
+    path.exists().then(|| {
+        Fault::new(
+            format!(
+                "the network namespace {NETWORK_NAMESPACE} is taken by something that this cache knows nothing of: a \
+                 cluster started with another MEDOPS_CACHE, or by another user"
+            ),
+            format!(
+                "take that one down (`MEDOPS_CACHE=… cargo xtask down`); when nothing uses it any more \
+                 (`ip netns pids {NETWORK_NAMESPACE}`): ip netns delete {NETWORK_NAMESPACE}"
+            ),
+        )
+    })
+}
+
 /// Pods of another kubelet are in the same control groups, and `down` would take them for ours.
-fn other_kubelet(places: &Places) -> Result<Vec<Fault>> {
+fn other_kubelet() -> Option<Fault> {
     let groups = control_groups();
-    let Some(group) = groups.last() else {
-        return Ok(Vec::new());
-    };
-    if Instance::recorded(places, CLUSTER)?.is_some() {
-        return Ok(Vec::new()); // left over from ours; starting cleans up first
-    }
-    Ok(vec![Fault::new(
+    let group = groups.last()?;
+    Some(Fault::new(
         format!("another kubelet's pods are on this machine ({})", group.display()),
         "stop that Kubernetes first; when none runs any more, remove the empty groups: \
          find /sys/fs/cgroup -depth -path '*kubepods*' -type d -exec rmdir {} +",
-    )])
+    ))
 }
 
 fn existing_parent(path: &Path) -> PathBuf {

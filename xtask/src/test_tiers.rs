@@ -2,10 +2,9 @@
 
 mod lifecycle;
 
-use std::ffi::OsString;
-
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::{self, Profile, cargo};
 use crate::cli::{Test, TestTier};
 use crate::cluster::instance::{CLUSTER, CONTROL_PLANE, Instance, Provider};
 use crate::command::Run;
@@ -67,10 +66,6 @@ fn name(tier: TestTier) -> &'static str {
     }
 }
 
-fn cargo(places: &Places) -> Run {
-    Run::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).directory(&places.repository)
-}
-
 /// All packages but the tests that need a cluster, and kind's opinion of its configuration.
 fn unit(options: &Test, places: &Places) -> Result<()> {
     let tests = ["test", "--workspace", "--exclude", "medical-tests"];
@@ -103,18 +98,33 @@ fn cluster(options: &Test, places: &Places) -> Result<()> {
     test_inside(&instance, "cluster", options, places)
 }
 
-/// Compiles outside, where the registry can be reached, and runs inside, where the cluster can.
+/// Compiles outside, where the registry can be reached, and runs inside, where the cluster can. Tests that start the
+/// operator or the kubectl plugin by themselves find them by a variable.
 fn test_inside(instance: &Instance, test: &str, options: &Test, places: &Places) -> Result<()> {
+    const STARTED_BY_TESTS: [(&str, &str); 2] = [
+        ("MEDOPS_TEST_OPERATOR", "medical-operator"),
+        ("MEDOPS_TEST_KUBECTL_MEDICAL", "kubectl-medical"),
+    ];
+    let step = Progress::new().step("programs for the tests");
+    let packages = STARTED_BY_TESTS.map(|(_, package)| package);
+    let (programs, _) = cargo::build(&packages, Profile::Development, places, |line| step.at(line))?;
+    step.current();
     let words = ["test", "--package", "medical-tests", "--test", test];
     cargo(places).args(words).arg("--no-run").visible()?;
-    let cargo: OsString = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Run::new("/proc/self/exe")
+
+    let failures = places.cache().join("test-failures");
+    let mut run = Run::new("/proc/self/exe")
         .directory(&places.repository)
+        .env("MEDOPS_TEST_FAILURES", &failures)
         .args(["in", "--name", &instance.name])
-        .arg(cargo)
+        .arg(cargo::program())
         .args(words)
-        .args(passed_on(options))
-        .visible()
+        .args(passed_on(options));
+    for (variable, package) in STARTED_BY_TESTS {
+        run = run.env(variable, programs.path(package)?);
+    }
+    run.visible()
+        .with_context(|| format!("what failing tests left behind is in {}", failures.display()))
 }
 
 fn passed_on(options: &Test) -> Vec<String> {

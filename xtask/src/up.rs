@@ -16,6 +16,7 @@ use crate::cluster::sample_user;
 use crate::components::{CLOUDNATIVE_PG, Component, ETCD, HELM, KUBE_ROUTER, KUBECONFORM, KUBERNETES, KWOK};
 use crate::images::table::{self, Image};
 use crate::kind;
+use crate::lock::{self, Lock};
 use crate::places::Places;
 use crate::progress::Progress;
 use crate::schedule::{Lane, Outcome, Schedule};
@@ -101,6 +102,7 @@ pub(crate) fn cluster(
         Provider::Kind => surroundings::check_kind(&components, places)?,
     }
 
+    let _lock = instance_lock(name, places, progress)?;
     let stage = steps::Stage::new(name, Tier::Cluster, provider, places);
     let login = OnceLock::new();
     let mut schedule = Schedule::default();
@@ -148,6 +150,13 @@ pub(crate) fn cluster(
     Ok((stage.into_instance()?, login.into_inner()))
 }
 
+/// One command at a time starts or stops an instance.
+pub(crate) fn instance_lock(name: &str, places: &Places, progress: &Progress) -> Result<Lock> {
+    lock::take(&places.locks(), &format!("instance-{name}"), || {
+        progress.say(&format!("another command starts or stops {name}; waiting for it"));
+    })
+}
+
 /// A bare cluster needs no image of ours; kind brings its own pause, DNS and volumes.
 fn wanted_images(provider: Provider, extent: Extent) -> Vec<Image> {
     const BROUGHT_BY_KIND: [&str; 3] = ["pause", "coredns", "local-path-provisioner"];
@@ -162,11 +171,15 @@ fn wanted_images(provider: Provider, extent: Extent) -> Vec<Image> {
 pub(crate) fn control_plane(name: &str, places: &Places, progress: &Progress) -> Result<Instance> {
     let components = [KUBERNETES, ETCD, KWOK, CLOUDNATIVE_PG];
     surroundings::check_control_plane(&components, places)?;
+    let _lock = instance_lock(name, places, progress)?;
     let stage = steps::Stage::new(name, Tier::ControlPlane, Provider::Local, places);
     let mut schedule = Schedule::default();
     stage.build_components(&mut schedule, &components);
     stage.start_processes(&mut schedule, &[KUBERNETES, ETCD, KWOK]);
     stage.apply_addons(&mut schedule, addons::ON_CONTROL_PLANE);
+    schedule.add("our types", Lane::Free, ["api server"], |_| {
+        release::apply_types(stage.instance()?, places)
+    });
     schedule.run(progress)?;
     stage.into_instance()
 }

@@ -16,6 +16,7 @@ use super::{forward, kernel, network};
 use crate::kind;
 use crate::places::Places;
 use crate::progress::Progress;
+use crate::up;
 
 /// The supervisor ends its processes within two seconds, then itself.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -201,6 +202,7 @@ pub(crate) fn down(places: &Places, names: &[String], progress: &Progress) -> Re
         match Instance::recorded(places, name)? {
             None => progress.say(&format!("{name} is not up")),
             Some(instance) => {
+                let _lock = up::instance_lock(name, places, progress)?;
                 let step = progress.step(&format!("{name} down"));
                 take_down(&instance, &|what| step.at(what))?;
                 step.done("");

@@ -34,6 +34,9 @@ pub(crate) enum Provider {
     Kind,
 }
 
+/// The kernel's limit for the path of a socket, with its terminating zero (`sun_path` in unix(7)).
+const LONGEST_SOCKET: usize = 108;
+
 /// The name of the only instance with a node.
 pub(crate) const CLUSTER: &str = "cluster";
 /// The name of a control plane when none is given.
@@ -154,6 +157,12 @@ impl Instance {
             Tier::ControlPlane => free_ports()?,
         };
         let folder = Self::folder_of(places, name);
+        let socket = folder.join("run/containerd.sock");
+        ensure!(
+            socket.as_os_str().len() < LONGEST_SOCKET,
+            "{} is too long for a socket.\nremedy: point MEDOPS_CACHE to a shorter path",
+            socket.display()
+        );
         Ok(Self {
             name: name.to_owned(),
             tier,

@@ -78,6 +78,33 @@ pub(crate) fn install(instance: &Instance, places: &Places, restart: bool, step:
     Ok(Outcome::Done(format!("{NAMESPACE}/{RELEASE} is ready")))
 }
 
+/// Our custom resource alone, for a control plane in which the operator runs as a process, or not at all.
+pub(crate) fn apply_types(instance: &Instance, places: &Places) -> Result<Outcome> {
+    let types = places.repository.join("crds/generated/medicaldeployments.yaml");
+    if !types.is_file() {
+        return Ok(Outcome::Done(format!(
+            "left out: {} is missing (cargo xtask generate)",
+            types.display()
+        )));
+    }
+    let kubectl = || inside::kubectl(instance, places);
+    kubectl()?
+        .args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=medops-xtask",
+            "-f",
+        ])
+        .arg(&types)
+        .done()?;
+    kubectl()?
+        .args(["wait", "--for=condition=Established", "--timeout=30s", "-f"])
+        .arg(&types)
+        .done()?;
+    Ok(Outcome::Current)
+}
+
 /// Whether the operator's Deployment was made.
 fn exists(instance: &Instance, places: &Places) -> Result<bool> {
     let deployment = format!("deployment/{RELEASE}");

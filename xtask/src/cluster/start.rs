@@ -40,17 +40,6 @@ pub(crate) fn start(places: &Places, name: &str, tier: Tier) -> Result<(Instance
         configuration::write_played_stages(&instance, places)?;
     }
     if let Some(namespace) = instance.network_namespace() {
-        if namespace.exists() {
-            fs::remove_dir_all(instance.folder())?; // ours holds nothing yet, and the other's must stay
-            bail!(
-                "the network namespace {path} is taken by something that this cache knows nothing of: another \
-                 cluster started with another MEDOPS_CACHE, or by another user.\nremedy: take that one down \
-                 (`MEDOPS_CACHE=… cargo xtask down`); when nothing uses it any more (`ip netns pids {name}`): \
-                 ip netns delete {name}",
-                path = namespace.display(),
-                name = namespace.file_name().unwrap_or_default().to_string_lossy(),
-            );
-        }
         instance.made_run_netns = namespace.parent().is_some_and(|folder| !folder.exists());
         instance.record()?;
         network::create(&namespace)?;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Component;
 use crate::command::Run;
+use crate::lock;
 use crate::places::Places;
 use crate::progress::Step;
 use crate::schedule::Outcome;
@@ -70,6 +71,12 @@ pub(crate) fn is_current(component: &Component, places: &Places) -> Result<bool>
 /// Builds the component. Programs appear in the cache by renaming, so that an interrupted build leaves none behind
 /// and a running program is never written over.
 pub(crate) fn build(component: &Component, places: &Places, step: &Step) -> Result<Outcome> {
+    if is_current(component, places)? {
+        return Ok(Outcome::Current);
+    }
+    let _lock = lock::take(&places.locks(), &format!("build-{}", component.name), || {
+        step.at("waits for another build");
+    })?;
     if is_current(component, places)? {
         return Ok(Outcome::Current);
     }

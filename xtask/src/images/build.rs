@@ -1,7 +1,7 @@
 //! Makes the archives of the images, each only when something in it changed.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::oci::{self, Entry, Layer};
 use super::table::{Image, Item};
+use crate::cargo::Programs;
 use crate::command::Run;
 use crate::components::{self, KUBERNETES};
+use crate::lock;
 use crate::places::Places;
 use crate::progress::Step;
 use crate::schedule::Outcome;
@@ -44,7 +46,7 @@ impl Image {
     }
 
     /// Identifies the content without reading what other stamps identify already.
-    fn key(&self, places: &Places, own: &OwnPrograms) -> Result<String> {
+    fn key(&self, places: &Places, own: &Programs) -> Result<String> {
         let mut hash = Sha256::new();
         hash.update(serde_json::to_vec(&(self.reference, self.aliases, &self.config))?);
         if let Some(base) = &self.base {
@@ -67,11 +69,14 @@ impl Image {
     }
 
     /// Writes the archive unless it is there with this content.
-    pub(crate) fn make(&self, places: &Places, own: &OwnPrograms, step: &Step) -> Result<Outcome> {
+    pub(crate) fn make(&self, places: &Places, own: &Programs, step: &Step) -> Result<Outcome> {
         let key = self.key(places, own)?;
         if self.record(places).is_some_and(|record| record.key == key) {
             return Ok(Outcome::Current);
         }
+        let _lock = lock::take(&places.locks(), &format!("image-{}", self.name), || {
+            step.at("waits for another");
+        })?;
         step.at("packing");
         std::fs::create_dir_all(places.images())?;
         let mut layers = Vec::new();
@@ -117,7 +122,7 @@ impl Image {
     }
 }
 
-fn entry(item: &Item, places: &Places, own: &OwnPrograms) -> Result<Entry> {
+fn entry(item: &Item, places: &Places, own: &Programs) -> Result<Entry> {
     Ok(match item {
         Item::Component(component, path) => Entry::Program {
             from: places.binaries().join(component.programs[0].0),
@@ -148,70 +153,4 @@ fn compile_pause(places: &Places) -> Result<PathBuf> {
         .done()
         .context("cannot compile Kubernetes' pause program. Remedy: apt-get install gcc libc6-dev")?;
     Ok(program)
-}
-
-/// The programs of this workspace, as Cargo reported where it put them.
-#[derive(Debug, Default)]
-pub(crate) struct OwnPrograms(Vec<(String, PathBuf)>);
-
-impl OwnPrograms {
-    fn path(&self, program: &str) -> Result<&Path> {
-        self.0
-            .iter()
-            .find_map(|(name, path)| (name == program).then_some(path.as_path()))
-            .with_context(|| format!("{program} was not built"))
-    }
-
-    /// Builds these packages in release mode; returns whether Cargo had anything to do.
-    pub(crate) fn build(packages: &[&str], places: &Places, step: &Step) -> Result<(Self, bool)> {
-        let mut compiled = false;
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let messages = Run::new(cargo)
-            .directory(&places.repository)
-            .args(["build", "--release", "--message-format=json-render-diagnostics"])
-            .args(packages.iter().flat_map(|package| ["--package", *package]))
-            .watched(|line| {
-                compiled |= line.trim_start().starts_with("Compiling");
-                step.at(line.trim());
-            })?;
-        let programs = executables(&messages)
-            .into_iter()
-            .filter(|(name, _)| packages.contains(&name.as_str()))
-            .collect::<Vec<_>>();
-        Ok((Self(programs), compiled))
-    }
-}
-
-/// The programs among Cargo's messages (<https://doc.rust-lang.org/cargo/reference/external-tools.html>).
-fn executables(messages: &str) -> Vec<(String, PathBuf)> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-        target: Option<Target>,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter_map(|message| Some((message.target?.name, message.executable?)))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_programs_are_where_cargo_says_it_put_them() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"serde\"},\"executable\":null}\n\
-            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"medical-app\"},\"executable\":\"/t/medical-app\"}\n\
-            {\"reason\":\"build-finished\",\"success\":true}\n";
-        assert_eq!(
-            executables(messages),
-            [("medical-app".to_owned(), PathBuf::from("/t/medical-app"))]
-        );
-    }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::oci::digest_of;
 use crate::command::Run;
+use crate::lock;
 use crate::places::Places;
 use crate::progress::Step;
 use crate::schedule::Outcome;
@@ -134,6 +135,12 @@ impl RootFilesystem {
 
     /// Makes it unless the cache holds it.
     pub(crate) fn make(&self, places: &Places, step: &Step) -> Result<Outcome> {
+        if self.is_current(places)? {
+            return Ok(Outcome::Current);
+        }
+        let _lock = lock::take(&places.locks(), &format!("rootfs-{}", self.name), || {
+            step.at("waits for another build");
+        })?;
         if self.is_current(places)? {
             return Ok(Outcome::Current);
         }

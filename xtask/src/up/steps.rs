@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
 
+use crate::cargo::{self, Profile, Programs};
 use crate::cluster::addons::{self, Addon};
 use crate::cluster::instance::{Instance, Provider, Tier};
 use crate::cluster::{load, policy_proof, release, start};
 use crate::command::Run;
 use crate::components::{self, COMPONENTS, Component, HELM, KUBERNETES};
-use crate::images::build::OwnPrograms;
 use crate::images::rootfs::RootFilesystem;
 use crate::images::table::{Image, OWN};
 use crate::places::Places;
@@ -27,7 +27,7 @@ pub(super) struct Stage<'a> {
     places: &'a Places,
     instance: OnceLock<Instance>,
     fresh: AtomicBool,
-    own: Mutex<OwnPrograms>,
+    own: Mutex<Programs>,
     /// Images that replaced another content under the same name in a running cluster.
     replaced: Mutex<BTreeSet<&'static str>>,
 }
@@ -86,7 +86,8 @@ impl<'a> Stage<'a> {
     pub(super) fn make_images<'s>(&'s self, schedule: &mut Schedule<'s>, images: &[Image]) {
         if images.iter().any(Image::is_own) {
             schedule.add("our programs", Lane::Cargo, NOTHING, |step| {
-                let (built, compiled) = OwnPrograms::build(&OWN, self.places, step)?;
+                let (built, compiled) =
+                    cargo::build(&OWN, Profile::Release, self.places, |line| step.at(line))?;
                 *lock(&self.own) = built;
                 Ok(if compiled {
                     Outcome::Done(OWN.join(", "))
