@@ -12,7 +12,9 @@ use crate::domain::{DateOfBirth, Notes, Patient, PatientRecord, PersonName, Reco
 use crate::http::body::{Checked, Faults};
 use crate::http::error::FieldFault;
 
-/// A patient's record as it is sent by a client. There is no Debug: it holds protected health information.
+// Neither form of a patient has Debug: it would show protected health information.
+
+/// A patient's record as it is sent by a client.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PatientInput {
@@ -83,7 +85,7 @@ impl Checked for PatientInput {
     }
 }
 
-/// A patient as it is sent to a client in whose care they are. There is no Debug.
+/// A patient in the caller's care.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatientOutput {

@@ -16,8 +16,9 @@ use crate::http::extract::AuthorisedBody;
 use crate::http::problems::{Always, ForCallers, WithBody};
 use crate::policy::{Patients, Search};
 
-/// What to look for. It is in the body and not in the URL, because URLs end up in logs of proxies and histories of
-/// browsers (ASVS 14.2.1).
+// In the body and not in the URL: URLs end up in logs of proxies and histories of browsers (ASVS 14.2.1).
+
+/// What to look for.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PatientSearch {
