@@ -12,21 +12,22 @@ Examples:
     medical-backup keygen --identity-file identity --recipient-file recipient
 
   A dump of the database `app`, of which the newest seven daily ones are kept:
-    medical-backup dump --host pg-rw --dbname app --username medical_backup --password-file password \\
-      --ssl-root-cert ca.crt --directory /backups --tier daily --keep 7 --recipient-file recipient
+    export PGHOST=pg-rw PGUSER=medical_backup PGSSLROOTCERT=ca.crt
+    medical-backup dump --dbname app --password-file password --recipient-file recipient \\
+      --directory /backups --tier daily --keep 7
 
   Proof that the newest dump restores, without touching any database:
     medical-backup verify --directory /backups --identity-file identity
 
   A restore into a new, empty database:
     createdb --owner medical_owner app_restored
-    medical-backup restore --host pg-rw --dbname app_restored --username medical_owner --password-file password \\
-      --ssl-root-cert ca.crt --directory /backups --identity-file identity --latest
+    medical-backup restore --dbname app_restored --username medical_owner \\
+      --password-file owner-password --identity-file identity --directory /backups --latest
 
   By hand, without this program:
-    age --decrypt --identity identity FILE | zstd --decompress | pg_restore --no-owner --dbname app_restored
+    age --decrypt --identity identity FILE | zstd --decompress | pg_restore --dbname app_restored
 
-Connection options are also read from PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE and PGSSLROOTCERT.
+Connection options are also read from PGHOST, PGPORT, PGDATABASE, PGUSER, PGSSLMODE, PGSSLROOTCERT.
 Logs go to standard error, as JSON when that is no terminal; results go to standard output.";
 
 /// Encrypted logical backups of a PostgreSQL database.

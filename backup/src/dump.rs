@@ -290,6 +290,7 @@ fn stream(
         source,
     })?;
     let counts = counts?;
+    // Its output may look whole when it is not.
     pg_dump.finish()?;
     progress.end();
     Ok((written, counts))

@@ -1,4 +1,4 @@
-//! Proving that a dump restores: into a server of our own, with the rows compared.
+//! Proving that a dump restores: into a server of our own, with the rows compared.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

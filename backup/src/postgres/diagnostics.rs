@@ -1,8 +1,8 @@
 //! What the programs of PostgreSQL say on standard error, without the values of rows.
 //!
-//! A failing COPY puts the row into DETAIL and CONTEXT, and some messages end in the value they reject.
-//! Neither may reach a log (R-074 asks for logs without patient data), so only the first line of a message is kept,
-//! and what is quoted behind its last colon is masked. Names of tables and constraints stay.
+//! A failing COPY puts the row into DETAIL and CONTEXT, and some messages quote the value they reject. Neither
+//! may reach a log (R-223), so only the first line of a message is kept, and of what it quotes only the names of
+//! objects. What a function of the database itself raises in words of its own cannot be told apart and is kept.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -72,13 +72,53 @@ fn message(line: &str) -> Option<String> {
     Some(masked(line))
 }
 
-/// Masks the quoted value behind the last `: ` of a message such as `invalid input syntax for type uuid: "…"`.
+/// Words that the name of an object, never a value, is quoted behind.
+const NAMED: [&str; 20] = [
+    "table",
+    "relation",
+    "constraint",
+    "index",
+    "column",
+    "type",
+    "function",
+    "schema",
+    "sequence",
+    "view",
+    "policy",
+    "trigger",
+    "role",
+    "user",
+    "database",
+    "extension",
+    "encoding",
+    "parameter",
+    "file",
+    "name",
+];
+
+/// Masks what is quoted in a message unless it is a name: `invalid input syntax for type uuid: "…"`.
 fn masked(line: &str) -> String {
-    let value = line.find(": \"").map(|at| at + 2);
-    match value {
-        Some(at) => format!("{}\"…\"", &line[..at]),
-        None => line.to_owned(),
+    // Before a connection stands there are no rows to quote.
+    if line.contains(": error: connection to server ") {
+        return line.to_owned();
     }
+    // Every second piece is quoted. A value that holds quotes itself only shifts what is masked behind it, so
+    // nothing quoted is kept any more once something was masked.
+    let mut kept = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, behind)) = rest.split_once('"') {
+        let word = before.split_whitespace().next_back().unwrap_or_default();
+        let closed = behind.split_once('"').filter(|_| NAMED.contains(&word));
+        let Some((quoted, after)) = closed else {
+            return format!("{kept}{before}\"…\"");
+        };
+        kept.push_str(before);
+        kept.push('"');
+        kept.push_str(quoted);
+        kept.push('"');
+        rest = after;
+    }
+    kept + rest
 }
 
 #[cfg(test)]
@@ -103,9 +143,31 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_value_at_the_end_of_a_message_is_masked() {
-        let messages = read_messages(&b"ERROR:  invalid input syntax for type uuid: \"Maria: \"x\"\"\n"[..]);
-        assert_eq!(messages, ["ERROR:  invalid input syntax for type uuid: \"…\""]);
+    fn rejected_values_are_masked_and_names_are_kept() {
+        for (line, kept) in [
+            (
+                r#"ERROR:  invalid input syntax for type uuid: "Maria: "x"""#,
+                r#"ERROR:  invalid input syntax for type uuid: "…""#,
+            ),
+            (
+                r#"ERROR:  value "Maria" is out of range for type "x""#,
+                r#"ERROR:  value "…""#,
+            ),
+            (
+                r#"ERROR:  relation "a" has no column "b""#,
+                r#"ERROR:  relation "a" has no column "b""#,
+            ),
+            (
+                r#"ERROR:  cut off in table "Mar"#,
+                r#"ERROR:  cut off in table "…""#,
+            ),
+            (
+                r#"psql: error: connection to server at "pg-rw" (10.0.0.1), port 5432 failed: server certificate for "a" does not match host name "b""#,
+                r#"psql: error: connection to server at "pg-rw" (10.0.0.1), port 5432 failed: server certificate for "a" does not match host name "b""#,
+            ),
+        ] {
+            assert_eq!(read_messages(line.as_bytes()), [kept]);
+        }
     }
 
     #[test]

@@ -211,3 +211,23 @@ fn an_extension_that_the_owner_may_not_create_fails_the_restore_and_leaves_the_d
         "0"
     );
 }
+
+#[test]
+fn a_view_over_forced_policies_needs_a_role_that_bypasses_them_and_the_message_says_so() {
+    let server = Server::start_empty();
+    let backups = Backups::new(&server);
+    server.sql_as(
+        "medical_owner",
+        "app",
+        "CREATE TABLE rows AS SELECT 1 AS x; CREATE MATERIALIZED VIEW seen AS SELECT * FROM rows;
+         ALTER TABLE rows ENABLE ROW LEVEL SECURITY; ALTER TABLE rows FORCE ROW LEVEL SECURITY;",
+    );
+    backups.dump().result();
+    backups.verify().result();
+    server.create_database("copy");
+    let message = backups.restore("copy").failure();
+    assert!(message.contains("restore as a role with BYPASSRLS"), "{message}");
+    server.sql("copy", "ALTER ROLE medical_owner BYPASSRLS");
+    assert_eq!(backups.restore("copy").result()["rows"], 1);
+    assert_eq!(server.sql("copy", "SELECT x FROM seen"), "1");
+}

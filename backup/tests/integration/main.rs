@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, in its helpers as well"
 )]
 
+mod command_line;
 mod connecting;
 mod damage;
 mod interrupted;
