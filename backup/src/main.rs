@@ -75,24 +75,33 @@ fn start_logging(cli: &Cli) {
 
 fn run(cli: &Cli) -> Result<()> {
     let interruption = Interruption::on_signals().context("signals cannot be listened for")?;
+    let result = execute(cli, &interruption);
+    if result.is_err() {
+        // Whatever failed, it failed because the signal ended it.
+        interruption.check()?;
+    }
+    result
+}
+
+fn execute(cli: &Cli, interruption: &Interruption) -> Result<()> {
     match &cli.command {
         Command::Install { target } => Ok(install::install(target)?),
         Command::Dump(arguments) => {
-            let summary = dump::dump(&dump_request(arguments)?, &interruption)?;
+            let summary = dump::dump(&dump_request(arguments)?, interruption)?;
             report(cli, &summary)
         }
         Command::Verify(arguments) => {
-            let summary = verify::verify(&verify_request(arguments)?, &interruption)?;
+            let summary = verify::verify(&verify_request(arguments)?, interruption)?;
             report(cli, &summary)
         }
         Command::Restore(arguments) => {
-            let summary = restore::restore(&restore_request(arguments)?, &interruption)?;
+            let summary = restore::restore(&restore_request(arguments)?, interruption)?;
             report(cli, &summary)
         }
         Command::Prune(arguments) => {
             let folder = &arguments.folder.directory;
             let wait = Duration::from_secs(arguments.lock.lock_wait_seconds);
-            let lock = FolderLock::acquire(folder, wait, &interruption)?;
+            let lock = FolderLock::acquire(folder, wait, interruption)?;
             let deleted = prune::prune(&lock, folder, arguments.tier.tier, arguments.tier.keep, None)?;
             report(
                 cli,

@@ -1,12 +1,11 @@
 //! Reaching the database: waiting, giving up, and being refused.
 
 use std::fs;
-use std::process::Stdio;
 use std::time::Instant;
 
 use rcgen_ring::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::program::{Backups, finish, run};
+use crate::program::{Backups, finish, run, start};
 use crate::server::{Server, give_away};
 
 #[test]
@@ -15,12 +14,7 @@ fn a_dump_waits_for_a_database_that_is_not_there_yet() {
     server.stop();
     let child = {
         let backups = Backups::new(&server);
-        let mut dump = backups
-            .dump_command("app", "daily")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut dump = start(&mut backups.dump_command("app", "daily"));
         let mut line = String::new();
         let mut stderr = std::io::BufReader::new(dump.stderr.take().unwrap());
         std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();

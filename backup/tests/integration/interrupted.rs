@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::program::{Backups, files, finish, run};
+use crate::program::{Backups, files, finish, run, start};
 use crate::server::{Server, signal, unprivileged_user, wait_until};
 
 /// A server with a table that takes a while to dump, and one good dump of before.
@@ -43,12 +43,7 @@ fn a_lost_snapshot_ends_the_dump() {
     let server = Server::start();
     let backups = Backups::new(&server);
     let hold = server.hold("clinic.empty");
-    let mut command = backups.dump_command("app", "daily");
-    let dump = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let dump = start(&mut backups.dump_command("app", "daily"));
     server.wait_until_blocked("medical-backup");
     let end =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'medical-backup'";
@@ -77,6 +72,33 @@ fn sigterm_ends_a_dump_and_removes_what_it_had_begun() {
             "SELECT count(*) FROM pg_stat_activity WHERE usename = 'medical_backup'",
         ) == "0"
     });
+}
+
+#[test]
+fn sigterm_ends_a_dump_that_waits_for_a_table() {
+    let server = Server::start();
+    let backups = Backups::new(&server);
+    let _hold = server.hold("clinic.empty");
+    let dump = start(&mut backups.dump_command("app", "daily"));
+    server.wait_until_blocked("medical-backup");
+    signal(dump.id(), Signal::SIGTERM);
+    let message = finish(dump).failure();
+    assert!(message.contains("interrupted by signal 15"), "{message}");
+    assert!(backups.files().is_empty());
+}
+
+#[test]
+fn sigterm_ends_a_dump_that_waits_for_the_database() {
+    let mut server = Server::start_empty();
+    server.stop();
+    let backups = Backups::new(&server);
+    let dump = start(&mut backups.dump_command("app", "daily"));
+    wait_until("the dump has taken the lock", || {
+        backups.folder.join(".medical-backup.lock").exists()
+    });
+    signal(dump.id(), Signal::SIGTERM);
+    let message = finish(dump).failure();
+    assert!(message.contains("interrupted by signal 15"), "{message}");
 }
 
 #[test]
@@ -162,12 +184,7 @@ fn sigterm_ends_a_verification_with_its_server_and_scratch_folder() {
     let backups = Backups::new(&server);
     backups.dump().result();
     let scratch = server.path("scratch");
-    let verify = backups
-        .verify_command()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let verify = start(&mut backups.verify_command());
     let pid = wait_for_scratch_server(&scratch);
     signal(verify.id(), Signal::SIGTERM);
     let message = finish(verify).failure();

@@ -192,12 +192,7 @@ impl<'a> Backups<'a> {
 
     /// Starts a dump and waits until it has written some of its file.
     pub(crate) fn begin_dump(&self) -> Child {
-        let mut command = self.dump_command("app", "daily");
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = start(&mut self.dump_command("app", "daily"));
         wait_until("the dump has written something", || {
             let entries = fs::read_dir(&self.folder).unwrap().flatten();
             entries
@@ -213,7 +208,16 @@ pub(crate) fn run(command: &mut Command) -> Run {
     Run::from(command.stdin(Stdio::null()).output().unwrap())
 }
 
-/// Waits for a child that was started with pipes.
+/// Starts a command whose output is read when it has ended.
+pub(crate) fn start(command: &mut Command) -> Child {
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for a child that was [started](start).
 pub(crate) fn finish(child: Child) -> Run {
     Run::from(child.wait_with_output().unwrap())
 }

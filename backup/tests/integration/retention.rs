@@ -1,9 +1,8 @@
 //! What is kept, what is deleted, and who may delete at the same time.
 
 use std::fs;
-use std::process::Stdio;
 
-use crate::program::{Backups, finish, run};
+use crate::program::{Backups, finish, run, start};
 use crate::server::Server;
 
 #[test]
@@ -71,15 +70,8 @@ fn a_second_dump_waits_for_the_first_and_both_are_whole() {
     let server = Server::start();
     let backups = Backups::new(&server);
     let hold = server.hold("clinic.empty");
-    let start = |tier: &str| {
-        backups
-            .dump_command("app", tier)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let first = start("daily");
+    let begin = |tier: &str| start(&mut backups.dump_command("app", tier));
+    let first = begin("daily");
     server.wait_until_blocked("medical-backup");
 
     let hasty = run(backups
@@ -101,7 +93,7 @@ fn a_second_dump_waits_for_the_first_and_both_are_whole() {
             .contains("another dump or prune is still at work")
     );
 
-    let mut second = start("weekly");
+    let mut second = begin("weekly");
     let mut log = String::new();
     let mut stderr = std::io::BufReader::new(second.stderr.take().unwrap());
     std::io::BufRead::read_line(&mut stderr, &mut log).unwrap();

@@ -1,8 +1,6 @@
 //! What goes in comes out.
 
-use std::process::Stdio;
-
-use crate::program::{Backups, files, finish, run};
+use crate::program::{Backups, files, finish, run, start};
 use crate::server::{ROWS, Server};
 
 #[test]
@@ -56,12 +54,7 @@ fn rows_written_while_the_dump_runs_are_in_neither_the_dump_nor_its_counts() {
     let server = Server::start();
     let backups = Backups::new(&server);
     let hold = server.hold("clinic.empty");
-    let dump = backups
-        .dump_command("app", "daily")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let dump = start(&mut backups.dump_command("app", "daily"));
     server.wait_until_blocked("medical-backup");
     server.sql(
         "app",

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::program::{Backups, finish, run};
+use crate::program::{Backups, finish, run, start};
 use crate::server::Server;
 
 #[test]
@@ -30,11 +30,7 @@ fn no_patient_data_and_no_secret_is_in_logs_files_or_arguments() {
         .arg("--password-file")
         .arg(server.path("password"))
         .env("LOG_LEVEL", "trace");
-    let dump = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let dump = start(&mut command);
     server.wait_until_blocked("medical-backup");
     for arguments in arguments_of_all_processes() {
         is_clean("the arguments of a process", &arguments);
