@@ -1,7 +1,7 @@
 //! What a person sees while steps run: a line with the elapsed time for each running step on a terminal, one
 //! plain line for each finished step everywhere else.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,8 @@ impl Progress {
             // Printing through the bars keeps them below the line; it fails only with the terminal itself.
             drop(self.bars.println(line));
         } else {
-            eprintln!("{line}");
+            // Nobody may read any more (`| head`); the work goes on all the same.
+            let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
 }

@@ -4,9 +4,10 @@
 //! package mirror, the image store. Steps of one lane run one after the other in the order they were added;
 //! steps without a lane (waiting, mostly) run side by side.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 
 use crate::progress::{Progress, Step};
 
@@ -126,7 +127,9 @@ impl<'a> Schedule<'a> {
                     state.phases[index] = Phase::Running;
                     drop(state);
                     let line = progress.step(&step.name);
-                    let result = (step.action)(&line);
+                    // A step that panics must not leave the others waiting for it.
+                    let result = catch_unwind(AssertUnwindSafe(|| (step.action)(&line)))
+                        .unwrap_or_else(|_| Err(anyhow!("it panicked; the reason is printed above")));
                     let mut state = lock(board);
                     state.phases[index] = if result.is_ok() {
                         Phase::Done
@@ -235,6 +238,14 @@ mod tests {
             "{error}"
         );
         assert!(log.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_step_that_panics_is_a_failure_and_not_a_standstill() {
+        let mut schedule = Schedule::default();
+        schedule.add("a", Lane::Free, [""; 0], |_| panic!("on purpose"));
+        schedule.add("b", Lane::Free, ["a"], |_| Ok(Outcome::Current));
+        assert!(schedule.run(&Progress::new()).is_err());
     }
 
     #[test]
