@@ -105,13 +105,8 @@ impl Instance {
 
     /// The recorded instance of this name, or an error that says how to make one.
     pub(crate) fn of(places: &Places, name: &str) -> Result<Self> {
-        let up = if name == CLUSTER {
-            "cargo xtask up".to_owned()
-        } else {
-            format!("cargo xtask up --tier control-plane --name {name}")
-        };
         Self::recorded(places, name)?
-            .with_context(|| format!("no {name} is up on this machine; start one: {up}"))
+            .with_context(|| format!("no {name} is up on this machine; start one: {}", up_command(name)))
     }
 
     /// The names of all recorded instances.
@@ -257,6 +252,15 @@ impl Instance {
     /// Whether it was made since the machine started.
     pub(crate) fn of_this_boot(&self) -> bool {
         self.boot == boot_id()
+    }
+}
+
+/// The command that starts an instance of this name.
+pub(crate) fn up_command(name: &str) -> String {
+    if name == CLUSTER {
+        "cargo xtask up".to_owned()
+    } else {
+        format!("cargo xtask up --tier control-plane --name {name}")
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::inside::{self, tier_name};
-use super::instance::{Instance, Provider};
+use super::instance::{Instance, Provider, up_command};
 use super::processes::log;
 use super::report::{Health, ProcessReport, Report};
 use super::{addons, forward};
@@ -56,8 +56,9 @@ pub(crate) fn print(instance: &Instance, places: &Places, as_json: bool) -> Resu
     }
     if supervisor.is_none() {
         bail!(
-            "the supervisor of {} does not run: nothing is started again.\nremedy: cargo xtask up",
-            instance.name
+            "the supervisor of {} does not run: nothing is started again.\nremedy: {}",
+            instance.name,
+            up_command(&instance.name)
         );
     }
     let unwell: Vec<&str> = report

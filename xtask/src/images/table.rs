@@ -37,6 +37,9 @@ pub(crate) enum Item {
 /// The packages of this workspace that become images, each with one program of the same name.
 pub(crate) const OWN: [&str; 3] = ["medical-operator", "medical-app", "medical-backup"];
 
+/// The plugin by which the sample's first user is made; it goes beside kubectl, not into an image.
+pub(crate) const PLUGIN: &str = "kubectl-medical";
+
 /// The tag that containerd is told to use for the pause image.
 pub(crate) const PAUSE: &str = "registry.k8s.io/pause:3.10";
 

@@ -1,6 +1,7 @@
 //! The steps of `up`, each with what it needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -13,7 +14,7 @@ use crate::cluster::{load, policy_proof, release, start};
 use crate::command::Run;
 use crate::components::{self, COMPONENTS, Component, HELM, KUBERNETES};
 use crate::images::rootfs::RootFilesystem;
-use crate::images::table::{Image, OWN};
+use crate::images::table::{Image, OWN, PLUGIN};
 use crate::places::Places;
 use crate::schedule::{Lane, Outcome, Schedule};
 
@@ -86,8 +87,10 @@ impl<'a> Stage<'a> {
     pub(super) fn make_images<'s>(&'s self, schedule: &mut Schedule<'s>, images: &[Image]) {
         if images.iter().any(Image::is_own) {
             schedule.add("our programs", Lane::Cargo, NOTHING, |step| {
+                let packages = [&OWN[..], &[PLUGIN]].concat();
                 let (built, compiled) =
-                    cargo::build(&OWN, Profile::Release, self.places, |line| step.at(line))?;
+                    cargo::build(&packages, Profile::Release, self.places, |line| step.at(line))?;
+                install(built.path(PLUGIN)?, &self.places.binaries().join(PLUGIN))?;
                 *lock(&self.own) = built;
                 Ok(if compiled {
                     Outcome::Done(OWN.join(", "))
@@ -254,6 +257,14 @@ impl<'a> Stage<'a> {
             Ok(outcome)
         });
     }
+}
+
+/// Puts a program beside the others, by renaming: it may be running.
+fn install(from: &Path, to: &Path) -> Result<()> {
+    let part = to.with_extension("part");
+    std::fs::create_dir_all(to.parent().context("a program has a folder")?)?;
+    std::fs::copy(from, &part).with_context(|| format!("cannot copy {}", from.display()))?;
+    std::fs::rename(&part, to).with_context(|| format!("cannot write {}", to.display()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

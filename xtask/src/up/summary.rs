@@ -32,29 +32,14 @@ pub(super) fn cluster(
     }
     lines.extend(made.into_iter().map(|line| format!("  · {line}")));
     if let Some(login) = login {
-        let certificate = instance.run().join("sample-ca.crt");
         lines.extend([
             String::new(),
-            "The sample application, forwarded in the background:".to_owned(),
+            format!("The sample application, open in the background:  https://localhost:{port}"),
+            format!("Log in as {} (the password is in that file):", login.email),
+            format!("  curl --cacert {} \\", login.authority.display()),
             format!(
-                "  https://localhost:{port}   (authority: {})",
-                certificate.display()
-            ),
-            format!(
-                "  user {}, password in {}",
-                login.email,
-                login.password_file.display()
-            ),
-            String::new(),
-            "Log in:".to_owned(),
-            format!(
-                "  jq -n --arg email {} --rawfile password {} '{{$email, $password}}' |",
-                login.email,
-                login.password_file.display()
-            ),
-            format!(
-                "    curl --cacert {} --json @- https://localhost:{port}/api/v1/auth/login",
-                certificate.display()
+                "    --json @{} https://localhost:{port}/api/auth/login",
+                login.request.display()
             ),
         ]);
     }
