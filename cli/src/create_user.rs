@@ -20,12 +20,20 @@ const DEADLINE: Duration = Duration::from_secs(180);
 
 pub(crate) async fn run(user: CreateUser) -> anyhow::Result<()> {
     let password = password(&user)?;
-    let client = Client::try_default().await.context("no cluster: set KUBECONFIG")?;
-    let namespace = user.which.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let client = Client::try_default()
+        .await
+        .context("no cluster: set KUBECONFIG")?;
+    let namespace = user
+        .which
+        .namespace
+        .clone()
+        .unwrap_or_else(|| client.default_namespace().to_owned());
     let names = Names::of(&user.which.name);
     let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
     let template = init_job(&jobs, &names).await?;
-    let job = jobs.create(&PostParams::default(), &job(&user, &names, template)?).await?;
+    let job = jobs
+        .create(&PostParams::default(), &job(&user, &names, template)?)
+        .await?;
     let name = job.metadata.name.clone().context("the Job has no name")?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let secret = Secret {
@@ -42,10 +50,14 @@ pub(crate) async fn run(user: CreateUser) -> anyhow::Result<()> {
         Ok(_) => wait(&client, &jobs, &namespace, &name).await,
         Err(error) => Err(error.into()),
     };
-    let background = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    let background = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
     let removed = jobs.delete(&name, &background).await;
     result?;
-    removed.with_context(|| format!("the user was created, but Job {name} could not be removed: delete it"))?;
+    removed
+        .with_context(|| format!("the user was created, but Job {name} could not be removed: delete it"))?;
     println!("{} can log in as {}", user.email, user.role);
     Ok(())
 }
@@ -53,7 +65,9 @@ pub(crate) async fn run(user: CreateUser) -> anyhow::Result<()> {
 fn password(user: &CreateUser) -> anyhow::Result<String> {
     let mut text = String::new();
     match &user.password_file {
-        Some(file) => text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
+        Some(file) => {
+            text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+        }
         None => {
             std::io::stdin().read_to_string(&mut text)?;
         }
@@ -77,10 +91,18 @@ async fn init_job(jobs: &Api<Job>, names: &Names) -> anyhow::Result<Job> {
         .list(&ListParams::default().labels(&selector))
         .await?
         .into_iter()
-        .filter(|job| job.status.as_ref().and_then(|status| status.succeeded).unwrap_or(0) > 0)
+        .filter(|job| {
+            job.status
+                .as_ref()
+                .and_then(|status| status.succeeded)
+                .unwrap_or(0)
+                > 0
+        })
         .collect();
     complete.sort_by_key(|job| job.metadata.creation_timestamp.clone().map(|time| time.0));
-    complete.pop().context("the database is not migrated yet: wait until `kubectl get md` says Ready")
+    complete
+        .pop()
+        .context("the database is not migrated yet: wait until `kubectl get md` says Ready")
 }
 
 fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
@@ -93,7 +115,10 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
     // Network policies select by these; the Job controller's own labels belong to the other Job.
     let mut labels = names.component_selector(Component::Init);
     labels.insert("medops.dev/task".to_owned(), "create-user".to_owned());
-    spec.template.metadata = Some(ObjectMeta { labels: Some(labels.clone()), ..ObjectMeta::default() });
+    spec.template.metadata = Some(ObjectMeta {
+        labels: Some(labels.clone()),
+        ..ObjectMeta::default()
+    });
     let name = format!("{}-user-{}", names.app(), suffix());
     pod.volumes.get_or_insert_default().push(Volume {
         name: "new-user".to_owned(),
@@ -104,7 +129,10 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
         }),
         ..Volume::default()
     });
-    let container = pod.containers.first_mut().context("the init Job has no container")?;
+    let container = pod
+        .containers
+        .first_mut()
+        .context("the init Job has no container")?;
     let mut args = vec![
         "admin".to_owned(),
         "create-user".to_owned(),
@@ -123,7 +151,11 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
         ..VolumeMount::default()
     });
     Ok(Job {
-        metadata: ObjectMeta { name: Some(name), labels: Some(labels), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(name),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
         spec: Some(spec),
         status: None,
     })
@@ -131,8 +163,13 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
 
 /// Unlikely to be taken: the nanoseconds of now. A name that is taken is refused by the API server.
 fn suffix() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("{:08x}", now.subsec_nanos() ^ u32::try_from(now.as_secs() & 0xffff_ffff).unwrap_or_default())
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!(
+        "{:08x}",
+        now.subsec_nanos() ^ u32::try_from(now.as_secs() & 0xffff_ffff).unwrap_or_default()
+    )
 }
 
 async fn wait(client: &Client, jobs: &Api<Job>, namespace: &str, name: &str) -> anyhow::Result<()> {
@@ -140,20 +177,23 @@ async fn wait(client: &Client, jobs: &Api<Job>, namespace: &str, name: &str) -> 
     let ended = async {
         loop {
             let status = jobs.get_status(name).await?.status.unwrap_or_default();
-            if status.succeeded.unwrap_or(0) > 0 {
-                return Ok(true);
+            match (status.succeeded.unwrap_or(0), status.failed.unwrap_or(0)) {
+                (0, 0) => tokio::time::sleep(Duration::from_millis(500)).await,
+                (succeeded, _) => return Ok::<bool, kube::Error>(succeeded > 0),
             }
-            if status.failed.unwrap_or(0) > 0 {
-                return kube::Result::Ok(false);
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     };
     match tokio::time::timeout(DEADLINE, ended).await {
         Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => bail!("the user was not created: {}", said(client, namespace, name).await),
+        Ok(Ok(false)) => bail!(
+            "the user was not created: {}",
+            said(client, namespace, name).await
+        ),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => bail!("the Job did not end within {} s: `kubectl describe job {name}` tells why", DEADLINE.as_secs()),
+        Err(_) => bail!(
+            "the Job did not end within {} s: `kubectl describe job {name}` tells why",
+            DEADLINE.as_secs()
+        ),
     }
 }
 
@@ -163,7 +203,15 @@ async fn said(client: &Client, namespace: &str, job: &str) -> String {
     let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
     let message = pods.list(&selector).await.ok().and_then(|pods| {
         pods.into_iter()
-            .filter_map(|pod| pod.status?.container_statuses?.into_iter().next()?.state?.terminated?.message)
+            .filter_map(|pod| {
+                pod.status?
+                    .container_statuses?
+                    .into_iter()
+                    .next()?
+                    .state?
+                    .terminated?
+                    .message
+            })
             .next_back()
     });
     message.unwrap_or_else(|| "no message; read the logs of its pod".to_owned())

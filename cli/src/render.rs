@@ -20,18 +20,30 @@ pub(crate) fn print(file: &Path, namespace: &str) -> anyhow::Result<()> {
 
 /// Every object as YAML, the needed Secrets without values.
 fn render(text: &str, namespace: &str) -> anyhow::Result<String> {
-    let mut deployment: MedicalDeployment =
-        serde_saphyr::from_str(text).context("this is no MedicalDeployment: write one document of that kind")?;
-    deployment.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+    let mut deployment: MedicalDeployment = serde_saphyr::from_str(text)
+        .context("this is no MedicalDeployment: write one document of that kind")?;
+    deployment
+        .metadata
+        .namespace
+        .get_or_insert_with(|| namespace.to_owned());
     // An owner reference needs a UID, which only the cluster can give.
-    deployment.metadata.uid.get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
+    deployment
+        .metadata
+        .uid
+        .get_or_insert_with(|| "00000000-0000-0000-0000-000000000000".to_owned());
     let violations = check::violations(&deployment);
     if !violations.is_empty() {
-        let list: Vec<String> =
-            violations.iter().map(|violation| format!("  {}: {}", violation.field, violation.remedy)).collect();
+        let list: Vec<String> = violations
+            .iter()
+            .map(|violation| format!("  {}: {}", violation.field, violation.remedy))
+            .collect();
         bail!("the resource breaks {} rule(s):\n{}", list.len(), list.join("\n"));
     }
-    let name = deployment.metadata.name.clone().context("metadata.name is missing")?;
+    let name = deployment
+        .metadata
+        .name
+        .clone()
+        .context("metadata.name is missing")?;
     let (settings, checksums) = (Settings::default(), BTreeMap::new());
     let inputs = Inputs {
         deployment: &deployment,
@@ -64,9 +76,17 @@ mod tests {
 
     #[test]
     fn a_minimal_resource_renders_every_kind_of_child() {
-        let text = "apiVersion: medops.dev/v1alpha1\nkind: MedicalDeployment\nmetadata: {name: clinic}\nspec: {}\n";
+        let text =
+            "apiVersion: medops.dev/v1alpha1\nkind: MedicalDeployment\nmetadata: {name: clinic}\nspec: {}\n";
         let output = render(text, "ward").unwrap();
-        for kind in ["Deployment", "Cluster", "NetworkPolicy", "CronJob", "Service", "Job"] {
+        for kind in [
+            "Deployment",
+            "Cluster",
+            "NetworkPolicy",
+            "CronJob",
+            "Service",
+            "Job",
+        ] {
             assert!(output.contains(&format!("kind: {kind}\n")), "{kind}");
         }
         assert!(output.contains("# Secret clinic-keys"));

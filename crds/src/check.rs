@@ -17,7 +17,10 @@ pub struct Violation {
 
 impl Violation {
     fn new(field: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { field: field.into(), remedy: remedy.into() }
+        Self {
+            field: field.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -27,7 +30,11 @@ impl Violation {
 pub fn violations(deployment: &MedicalDeployment) -> Vec<Violation> {
     let mut found = Vec::new();
     if let Err(errors) = deployment.validate_cel() {
-        found.extend(errors.iter().map(|error| Violation::new(error.field_path.clone(), error.message.clone())));
+        found.extend(
+            errors
+                .iter()
+                .map(|error| Violation::new(error.field_path.clone(), error.message.clone())),
+        );
     }
     let spec = &deployment.spec;
     schedules(spec, &mut found);
@@ -45,9 +52,15 @@ fn schedules(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
             "is not a known IANA time zone: write one such as Europe/Vienna or Etc/UTC",
         ));
     }
-    let tiers = logical.tiers.named().map(|(name, tier)| (format!("tiers.{name}"), &tier.schedule));
+    let tiers = logical
+        .tiers
+        .named()
+        .map(|(name, tier)| (format!("tiers.{name}"), &tier.schedule));
     for (group, schedule) in tiers.chain([("verify".to_owned(), &logical.verify.schedule)]) {
-        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+        let parser = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build();
         if parser.parse(schedule).is_err() {
             found.push(Violation::new(
                 format!("spec.backup.logical.{group}.schedule"),
@@ -58,7 +71,12 @@ fn schedules(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
 }
 
 fn networks(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
-    for (index, rule) in spec.network.iter().flat_map(|network| &network.egress).enumerate() {
+    for (index, rule) in spec
+        .network
+        .iter()
+        .flat_map(|network| &network.egress)
+        .enumerate()
+    {
         if !is_cidr(&rule.cidr) {
             found.push(Violation::new(
                 format!("spec.network.egress[{index}].cidr"),
@@ -89,15 +107,23 @@ fn quantities(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
     for (field, size) in sizes {
         // PostgreSQL's initial files and write-ahead log need more than half a gibibyte.
         let least = Quantity::from("512Mi");
-        if size.milli().is_none_or(|value| value < least.milli().unwrap_or(0)) {
+        if size
+            .milli()
+            .is_none_or(|value| value < least.milli().unwrap_or(0))
+        {
             found.push(Violation::new(field, "must be a quantity of at least 512Mi"));
         }
     }
-    for (field, resources) in [("spec.app.resources", &spec.app.resources), ("spec.database.managed.resources", &database.resources)]
-    {
+    for (field, resources) in [
+        ("spec.app.resources", &spec.app.resources),
+        ("spec.database.managed.resources", &database.resources),
+    ] {
         for (kind, amounts) in [("requests", &resources.requests), ("limits", &resources.limits)] {
             for (name, amount) in [("cpu", &amounts.cpu), ("memory", &amounts.memory)] {
-                if amount.as_ref().is_some_and(|amount| amount.milli().is_none_or(|value| value == 0)) {
+                if amount
+                    .as_ref()
+                    .is_some_and(|amount| amount.milli().is_none_or(|value| value == 0))
+                {
                     found.push(Violation::new(
                         format!("{field}.{kind}.{name}"),
                         "must be a quantity above zero, such as 100m or 256Mi",
@@ -109,8 +135,12 @@ fn quantities(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
 }
 
 fn environment(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
-    let generated: BTreeSet<&str> =
-        spec.secrets.iter().flat_map(|secrets| &secrets.generate).map(|secret| secret.name.as_str()).collect();
+    let generated: BTreeSet<&str> = spec
+        .secrets
+        .iter()
+        .flat_map(|secrets| &secrets.generate)
+        .map(|secret| secret.name.as_str())
+        .collect();
     for (index, variable) in spec.app.env.iter().enumerate() {
         if let Some(name) = &variable.generated_secret
             && !generated.contains(name.as_str())
@@ -132,7 +162,10 @@ mod tests {
     }
 
     fn fields(spec: serde_json::Value) -> Vec<String> {
-        violations(&deployment(spec)).into_iter().map(|violation| violation.field).collect()
+        violations(&deployment(spec))
+            .into_iter()
+            .map(|violation| violation.field)
+            .collect()
     }
 
     #[test]
@@ -151,7 +184,9 @@ mod tests {
     #[test]
     fn a_schedule_that_never_parses_is_named_with_its_tier() {
         assert_eq!(
-            fields(serde_json::json!({"backup": {"logical": {"tiers": {"weekly": {"schedule": "0 99 * * *", "keep": 3}}}}})),
+            fields(
+                serde_json::json!({"backup": {"logical": {"tiers": {"weekly": {"schedule": "0 99 * * *", "keep": 3}}}}})
+            ),
             ["spec.backup.logical.tiers.weekly.schedule"]
         );
     }
@@ -167,7 +202,8 @@ mod tests {
 
     #[test]
     fn an_environment_variable_cannot_name_a_secret_that_is_not_generated() {
-        let spec = serde_json::json!({"app": {"env": [{"name": "SECRET_KEY", "generatedSecret": "secret-key"}]}});
+        let spec =
+            serde_json::json!({"app": {"env": [{"name": "SECRET_KEY", "generatedSecret": "secret-key"}]}});
         assert_eq!(fields(spec), ["spec.app.env[0].generatedSecret"]);
     }
 

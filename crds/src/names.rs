@@ -57,7 +57,9 @@ pub struct Names {
 impl Names {
     /// Names for the resource called `name`.
     pub fn of(name: &str) -> Self {
-        Self { name: name.to_owned() }
+        Self {
+            name: name.to_owned(),
+        }
     }
 
     /// Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler and the application's ServiceAccount.
@@ -185,6 +187,9 @@ mod tests {
         assert!(names.verify_cron_job().len() <= 52);
         // CloudNativePG appends an ordinal and, for Services, a role; a label's value may have 63 characters.
         assert!(names.cluster().len() <= 50);
-        assert!(names.init_job(&"0".repeat(64)).len() <= 57, "a pod's name appends six characters");
+        assert!(
+            names.init_job(&"0".repeat(64)).len() <= 57,
+            "a pod's name appends six characters"
+        );
     }
 }

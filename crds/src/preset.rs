@@ -16,7 +16,11 @@ pub struct HealthPaths {
 impl MedicalDeploymentSpec {
     /// The preset that holds: the one named, else `reference` without an image and `custom` with one.
     pub fn effective_preset(&self) -> Preset {
-        self.preset.unwrap_or(if self.app.image.is_none() { Preset::Reference } else { Preset::Custom })
+        self.preset.unwrap_or(if self.app.image.is_none() {
+            Preset::Reference
+        } else {
+            Preset::Custom
+        })
     }
 
     /// The port on which the application listens.
@@ -51,7 +55,11 @@ impl MedicalDeploymentSpec {
                 liveness: Some("/livez"),
                 readiness: Some("/readyz"),
             },
-            Preset::Custom => HealthPaths { startup: None, liveness: None, readiness: None },
+            Preset::Custom => HealthPaths {
+                startup: None,
+                liveness: None,
+                readiness: None,
+            },
         }
     }
 
@@ -77,10 +85,16 @@ mod tests {
     fn an_image_of_ones_own_is_custom_unless_the_preset_says_otherwise() {
         let mut spec = MedicalDeploymentSpec::default();
         assert_eq!(spec.effective_preset(), Preset::Reference);
-        assert_eq!((spec.effective_port(), spec.effective_scheme()), (8443, Scheme::Https));
+        assert_eq!(
+            (spec.effective_port(), spec.effective_scheme()),
+            (8443, Scheme::Https)
+        );
         spec.app.image = Some("registry.example/app:1".to_owned());
         assert_eq!(spec.effective_preset(), Preset::Custom);
-        assert_eq!((spec.effective_port(), spec.effective_scheme()), (8080, Scheme::Http));
+        assert_eq!(
+            (spec.effective_port(), spec.effective_scheme()),
+            (8080, Scheme::Http)
+        );
         assert_eq!(spec.effective_init(), None);
         spec.preset = Some(Preset::Reference);
         assert_eq!(spec.effective_port(), 8443);

@@ -24,7 +24,10 @@ impl Quantity {
 
     /// The value in thousandths of the base unit (millicores, milli-bytes), rounded up; `None` when it is not a quantity.
     pub fn milli(&self) -> Option<i128> {
-        let digits_end = self.0.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(self.0.len());
+        let digits_end = self
+            .0
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(self.0.len());
         let (number, suffix) = self.0.split_at(digits_end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() || whole.len() > 18 || fraction.len() > 9 {
@@ -49,7 +52,11 @@ impl Quantity {
         };
         let denominator = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
         let whole: i128 = whole.parse().ok()?;
-        let fraction: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+        let fraction: i128 = if fraction.is_empty() {
+            0
+        } else {
+            fraction.parse().ok()?
+        };
         let value = (whole * denominator + fraction).checked_mul(scale)?;
         Some(value.div_euclid(denominator) + i128::from(value.rem_euclid(denominator) != 0))
     }

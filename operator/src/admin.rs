@@ -35,10 +35,16 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     if pending.is_empty() {
         (StatusCode::OK, "ok".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for the first list of {pending:?}"))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for the first list of {pending:?}"),
+        )
     }
 }
 
 async fn metrics(State(admin): State<Admin>) -> Result<String, StatusCode> {
-    admin.metrics.text().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    admin
+        .metrics
+        .text()
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -27,7 +27,10 @@ impl Backoff {
 
     /// It succeeded, or is gone.
     pub fn reset(&self, owner: &Owner) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(owner);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(owner);
     }
 }
 
@@ -46,8 +49,13 @@ mod tests {
     #[test]
     fn one_deployment_waits_longer_each_time_and_no_other_does() {
         let backoff = Backoff::default();
-        let owner = |name: &str| Owner { namespace: "ns".to_owned(), name: name.to_owned() };
-        let waits: Vec<u64> = (0..11).map(|_| backoff.failed(&owner("poison")).as_secs()).collect();
+        let owner = |name: &str| Owner {
+            namespace: "ns".to_owned(),
+            name: name.to_owned(),
+        };
+        let waits: Vec<u64> = (0..11)
+            .map(|_| backoff.failed(&owner("poison")).as_secs())
+            .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(backoff.failed(&owner("sound")).as_secs(), 1);
         backoff.reset(&owner("poison"));

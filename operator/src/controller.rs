@@ -16,9 +16,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use medical_crds::{
-    MedicalDeployment, check::Violation, names::Names, spec::DeletionPolicy,
-};
+use medical_crds::{MedicalDeployment, check::Violation, names::Names, spec::DeletionPolicy};
 use serde_json::json;
 
 use crate::{
@@ -89,10 +87,18 @@ pub async fn run(
         .reflect(writer)
         .touched_objects();
     Controller::for_stream(deployments, reader)
-        .with_config(Config::default().concurrency(concurrency).debounce(Duration::from_millis(100)))
+        .with_config(
+            Config::default()
+                .concurrency(concurrency)
+                .debounce(Duration::from_millis(100)),
+        )
         .reconcile_on(changes.map(|owner| ObjectRef::new(&owner.name).within(&owner.namespace)))
         .graceful_shutdown_on(shutdown)
-        .run(reconcile, |_, _: &std::convert::Infallible, _| Action::requeue(WAITING), context)
+        .run(
+            reconcile,
+            |_, _: &std::convert::Infallible, _| Action::requeue(WAITING),
+            context,
+        )
         .for_each(|result| async move {
             if let Err(error) = result {
                 // A deployment that is gone by the time of its turn is no error.
@@ -110,20 +116,32 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let (result, action) = match tokio::time::timeout(PASS_DEADLINE, guarded_pass).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => {
-            tracing::error!(namespace = owner.namespace, name = owner.name, "the pass panicked");
+            tracing::error!(
+                namespace = owner.namespace,
+                deployment = owner.name,
+                "the pass panicked"
+            );
             ("panic", Action::requeue(context.backoff.failed(&owner)))
         }
         Err(_) => {
-            tracing::error!(namespace = owner.namespace, name = owner.name, "the pass took too long");
+            tracing::error!(
+                namespace = owner.namespace,
+                deployment = owner.name,
+                "the pass took too long"
+            );
             ("timeout", Action::requeue(context.backoff.failed(&owner)))
         }
     };
     context.metrics.passes.with_label_values(&[result]).inc();
-    context.metrics.seconds.with_label_values(&[result]).observe(started.elapsed().as_secs_f64());
+    context
+        .metrics
+        .seconds
+        .with_label_values(&[result])
+        .observe(started.elapsed().as_secs_f64());
     Ok(action)
 }
 
-#[tracing::instrument(skip_all, fields(namespace = owner.namespace, name = owner.name))]
+#[tracing::instrument(name = "pass", skip_all, fields(namespace = owner.namespace, deployment = owner.name))]
 async fn one(guarded: &Guarded, owner: &Owner, context: &Context) -> (&'static str, Action) {
     let deployment = match &guarded.0 {
         Ok(deployment) => deployment,
@@ -160,8 +178,18 @@ async fn one(guarded: &Guarded, owner: &Owner, context: &Context) -> (&'static s
     }
     let outcome = &passed.outcome;
     for obstacle in outcome.failures.iter().chain(&outcome.lost_secrets) {
-        context.metrics.obstacles.with_label_values(&[obstacle.kind.info().name, obstacle.reason]).inc();
-        tracing::warn!(kind = obstacle.kind.info().name, child = obstacle.name, reason = obstacle.reason, message = obstacle.message, "obstacle");
+        context
+            .metrics
+            .obstacles
+            .with_label_values(&[obstacle.kind.info().name, obstacle.reason])
+            .inc();
+        tracing::warn!(
+            kind = obstacle.kind.info().name,
+            child = obstacle.name,
+            reason = obstacle.reason,
+            message = obstacle.message,
+            "obstacle"
+        );
     }
     action(outcome, owner, context)
 }
@@ -191,13 +219,19 @@ async fn unreadable_deployment(
     owner: &Owner,
     context: &Context,
 ) -> (&'static str, Action) {
-    let mut deployment = MedicalDeployment { metadata: unreadable.metadata.clone(), ..MedicalDeployment::default() };
+    let mut deployment = MedicalDeployment {
+        metadata: unreadable.metadata.clone(),
+        ..MedicalDeployment::default()
+    };
     deployment.status = None;
     let violation = Violation {
         field: "spec".to_owned(),
         remedy: "cannot be read by this version of the operator: upgrade the operator or the CustomResourceDefinition so that both are of one version".to_owned(),
     };
-    let outcome = Outcome { violations: vec![violation], ..Outcome::default() };
+    let outcome = Outcome {
+        violations: vec![violation],
+        ..Outcome::default()
+    };
     let status = status::compute(&Observed {
         deployment: &deployment,
         names: Names::of(&owner.name),
@@ -215,16 +249,26 @@ async fn unreadable_deployment(
 }
 
 /// The finalizer is there exactly while the policy is Delete.
-async fn keep_finalizer(deployment: &MedicalDeployment, owner: &Owner, context: &Context) -> Result<(), ApplyError> {
+async fn keep_finalizer(
+    deployment: &MedicalDeployment,
+    owner: &Owner,
+    context: &Context,
+) -> Result<(), ApplyError> {
     let wanted = deployment.spec.deletion_policy == DeletionPolicy::Delete;
-    let present = deployment.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
+    let present = deployment
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER);
     if wanted == present {
         return Ok(());
     }
     set_finalizer(deployment, owner, context, wanted).await?;
     if wanted {
         let note = "deletionPolicy is Delete: deleting this resource removes the database, its volumes, the keys and the backups for ever";
-        context.events.publish(deployment, EventType::Warning, "DataNotRetained", note).await;
+        context
+            .events
+            .publish(deployment, EventType::Warning, "DataNotRetained", note)
+            .await;
     }
     Ok(())
 }
@@ -235,8 +279,12 @@ async fn set_finalizer(
     context: &Context,
     present: bool,
 ) -> Result<(), ApplyError> {
-    let mut finalizers: Vec<String> =
-        deployment.finalizers().iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
+    let mut finalizers: Vec<String> = deployment
+        .finalizers()
+        .iter()
+        .filter(|finalizer| *finalizer != FINALIZER)
+        .cloned()
+        .collect();
     if present {
         finalizers.push(FINALIZER.to_owned());
     }
@@ -246,7 +294,10 @@ async fn set_finalizer(
         "resourceVersion": deployment.metadata.resource_version,
         "finalizers": finalizers,
     }});
-    match api.patch_metadata(&owner.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+    match api
+        .patch_metadata(&owner.name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error.into()),
@@ -254,9 +305,17 @@ async fn set_finalizer(
 }
 
 async fn deleted(deployment: &MedicalDeployment, owner: &Owner, context: &Context) -> (&'static str, Action) {
-    if deployment.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        let note = "deletionPolicy is Delete: the database, its volumes, the keys and the backups are being removed";
-        context.events.publish(deployment, EventType::Warning, "DeletingData", note).await;
+    if deployment
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
+        let note =
+            "deletionPolicy is Delete: the database, its volumes, the keys and the backups are being removed";
+        context
+            .events
+            .publish(deployment, EventType::Warning, "DeletingData", note)
+            .await;
         if let Err(error) = set_finalizer(deployment, owner, context, false).await {
             return failed(owner, context, &error);
         }
@@ -274,5 +333,8 @@ impl Context {
 }
 
 fn owner_of(deployment: &Guarded) -> Owner {
-    Owner { namespace: deployment.namespace().unwrap_or_default(), name: deployment.name_any() }
+    Owner {
+        namespace: deployment.namespace().unwrap_or_default(),
+        name: deployment.name_any(),
+    }
 }

@@ -15,8 +15,13 @@ pub struct Events {
 impl Events {
     /// A publisher that reports as `instance`, the name of this pod.
     pub fn new(client: Client, instance: Option<String>) -> Self {
-        let reporter = Reporter { controller: "medops.dev/medical-operator".to_owned(), instance };
-        Self { recorder: Recorder::new(client, reporter) }
+        let reporter = Reporter {
+            controller: "medops.dev/medical-operator".to_owned(),
+            instance,
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
     }
 
     /// Publishes one Event. A failure is logged: an Event is news, not state.
@@ -56,7 +61,11 @@ fn change(
     now: &MedicalDeploymentStatus,
 ) -> Option<(EventType, String, String)> {
     let ready = |status: &MedicalDeploymentStatus| {
-        status.conditions.iter().find(|condition| condition.type_ == conditions::READY).cloned()
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == conditions::READY)
+            .cloned()
     };
     let new = ready(now)?;
     let old = before.and_then(ready);

@@ -62,14 +62,37 @@ const KEPT: &[&str] = &["create", "get", "list", "patch", "watch"];
 
 /// All child kinds, in the order of apply.
 pub const ALL: [KindInfo; 12] = [
-    info(Kind::ServiceAccount, "", "v1", "ServiceAccount", "serviceaccounts"),
-    info(Kind::NetworkPolicy, "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
-    KindInfo { create_only: true, holds_data: true, verbs: KEPT, ..info(Kind::Secret, "", "v1", "Secret", "secrets") },
+    info(
+        Kind::ServiceAccount,
+        "",
+        "v1",
+        "ServiceAccount",
+        "serviceaccounts",
+    ),
+    info(
+        Kind::NetworkPolicy,
+        "networking.k8s.io",
+        "v1",
+        "NetworkPolicy",
+        "networkpolicies",
+    ),
+    KindInfo {
+        create_only: true,
+        holds_data: true,
+        verbs: KEPT,
+        ..info(Kind::Secret, "", "v1", "Secret", "secrets")
+    },
     info(Kind::ConfigMap, "", "v1", "ConfigMap", "configmaps"),
     KindInfo {
         holds_data: true,
         verbs: KEPT,
-        ..info(Kind::PersistentVolumeClaim, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+        ..info(
+            Kind::PersistentVolumeClaim,
+            "",
+            "v1",
+            "PersistentVolumeClaim",
+            "persistentvolumeclaims",
+        )
     },
     KindInfo {
         optional: true,
@@ -80,8 +103,20 @@ pub const ALL: [KindInfo; 12] = [
     info(Kind::Job, "batch", "v1", "Job", "jobs"),
     info(Kind::Service, "", "v1", "Service", "services"),
     info(Kind::Deployment, "apps", "v1", "Deployment", "deployments"),
-    info(Kind::PodDisruptionBudget, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    info(Kind::HorizontalPodAutoscaler, "autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    info(
+        Kind::PodDisruptionBudget,
+        "policy",
+        "v1",
+        "PodDisruptionBudget",
+        "poddisruptionbudgets",
+    ),
+    info(
+        Kind::HorizontalPodAutoscaler,
+        "autoscaling",
+        "v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+    ),
     info(Kind::CronJob, "batch", "v1", "CronJob", "cronjobs"),
 ];
 
@@ -92,7 +127,17 @@ const fn info(
     name: &'static str,
     plural: &'static str,
 ) -> KindInfo {
-    KindInfo { kind, group, version, name, plural, optional: false, create_only: false, holds_data: false, verbs: WRITTEN }
+    KindInfo {
+        kind,
+        group,
+        version,
+        name,
+        plural,
+        optional: false,
+        create_only: false,
+        holds_data: false,
+        verbs: WRITTEN,
+    }
 }
 
 impl Kind {
@@ -105,7 +150,10 @@ impl Kind {
     /// The API resource, for dynamic access.
     pub fn api_resource(self) -> ApiResource {
         let info = self.info();
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(info.group, info.version, info.name), info.plural)
+        ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(info.group, info.version, info.name),
+            info.plural,
+        )
     }
 }
 

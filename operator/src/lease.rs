@@ -40,7 +40,12 @@ enum Try {
 impl Candidate {
     /// A candidate called `identity`, unique among all candidates, for the Lease `name` in `namespace`.
     pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.to_owned(), identity, seen: None }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity,
+            seen: None,
+        }
     }
 
     /// Waits until the lease is ours.
@@ -77,7 +82,10 @@ impl Candidate {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(Timestamp::now()));
-            self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+            self.api
+                .replace(&self.name, &PostParams::default(), &lease)
+                .await
+                .map(drop)
         };
         match timeout(RETRY_PERIOD, given_up).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "released"),
@@ -103,7 +111,10 @@ impl Candidate {
         let now = MicroTime(Timestamp::now());
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    ..ObjectMeta::default()
+                },
                 spec: Some(self.claim(now, 0)),
                 ..Lease::default()
             };
@@ -118,13 +129,22 @@ impl Candidate {
             return Ok(Try::HeldByAnother);
         }
         let transitions = spec.lease_transitions.unwrap_or_default();
-        let mut claim = self.claim(now, if mine { transitions } else { transitions.saturating_add(1) });
+        let mut claim = self.claim(
+            now,
+            if mine {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            },
+        );
         if mine {
             claim.acquire_time = spec.acquire_time;
         }
         lease.spec = Some(claim);
         // `lease` still carries the resourceVersion that was read: a write by another makes this one fail.
-        self.api.replace(&self.name, &PostParams::default(), &lease).await?;
+        self.api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await?;
         Ok(Try::Holding)
     }
 
@@ -142,7 +162,9 @@ impl Candidate {
     /// Whether the lease was unchanged for its whole duration, as seen from here.
     fn expired(&mut self, version: &str, spec: &LeaseSpec) -> bool {
         let duration = Duration::from_secs(
-            spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0),
+            spec.lease_duration_seconds
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .unwrap_or(0),
         );
         match &self.seen {
             Some((seen, since)) if seen == version => since.elapsed() > duration,

@@ -88,22 +88,42 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run_operator(run: Run) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&run.log_level).context("LOG_LEVEL is not understood: write for example info")?;
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
-    let identity = run.identity.clone().unwrap_or_else(|| format!("local-{}", std::process::id()));
+    let filter =
+        EnvFilter::try_new(&run.log_level).context("LOG_LEVEL is not understood: write for example info")?;
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .init();
+    let identity = run
+        .identity
+        .clone()
+        .unwrap_or_else(|| format!("local-{}", std::process::id()));
 
-    let mut config = Config::infer().await.context("no cluster: set KUBECONFIG or run in a pod")?;
+    let mut config = Config::infer()
+        .await
+        .context("no cluster: set KUBECONFIG or run in a pod")?;
     // kube would repeat a refused request for minutes, a renewal of the lease too; every pass is repeated anyway.
     config.default_retry = false;
     let client = Client::try_from(config)?;
     let metrics = Metrics::new()?;
     let store = Arc::new(Store::new(watches::all()));
 
-    let admin = admin::Admin { store: store.clone(), metrics: metrics.clone() };
+    let admin = admin::Admin {
+        store: store.clone(),
+        metrics: metrics.clone(),
+    };
     let admin = tokio::spawn(admin::serve(run.admin_listen, admin));
     let (changes, changed) = mpsc::unbounded();
     for watched in watches::all() {
-        tokio::spawn(watches::feed(client.clone(), watched, store.clone(), metrics.clone(), changes.clone()));
+        tokio::spawn(watches::feed(
+            client.clone(),
+            watched,
+            store.clone(),
+            metrics.clone(),
+            changes.clone(),
+        ));
     }
 
     let mut candidate = Candidate::new(client.clone(), &run.namespace, &run.lease, identity.clone());
@@ -164,7 +184,9 @@ async fn run_operator(run: Run) -> anyhow::Result<()> {
 /// SIGTERM or SIGINT.
 async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be received");
         return;
     };

@@ -31,16 +31,25 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::new(),
             passes: IntCounterVec::new(
-                Opts::new("medical_operator_reconciles_total", "Passes over a MedicalDeployment by result"),
+                Opts::new(
+                    "medical_operator_reconciles_total",
+                    "Passes over a MedicalDeployment by result",
+                ),
                 &["result"],
             )?,
             seconds: HistogramVec::new(
-                HistogramOpts::new("medical_operator_reconcile_seconds", "Seconds of a pass over a MedicalDeployment")
-                    .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0]),
+                HistogramOpts::new(
+                    "medical_operator_reconcile_seconds",
+                    "Seconds of a pass over a MedicalDeployment",
+                )
+                .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0]),
                 &["result"],
             )?,
             obstacles: IntCounterVec::new(
-                Opts::new("medical_operator_obstacles_total", "Child objects that could not be brought to what is declared"),
+                Opts::new(
+                    "medical_operator_obstacles_total",
+                    "Child objects that could not be brought to what is declared",
+                ),
                 &["kind", "reason"],
             )?,
             deployments: IntGaugeVec::new(
@@ -49,11 +58,22 @@ impl Metrics {
             )?,
             leader: IntGauge::new("medical_operator_leader", "1 while this process is the leader")?,
             watches: IntGaugeVec::new(
-                Opts::new("medical_operator_watch_state", "Watches by kind: 1 synced, 0 pending, -1 API absent"),
+                Opts::new(
+                    "medical_operator_watch_state",
+                    "Watches by kind: 1 synced, 0 pending, -1 API absent",
+                ),
                 &["kind"],
             )?,
         };
-        let Self { registry, passes, seconds, obstacles, deployments, leader, watches } = &metrics;
+        let Self {
+            registry,
+            passes,
+            seconds,
+            obstacles,
+            deployments,
+            leader,
+            watches,
+        } = &metrics;
         registry.register(Box::new(passes.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(obstacles.clone()))?;

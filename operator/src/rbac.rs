@@ -18,12 +18,20 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
 pub fn cluster_rules() -> Vec<PolicyRule> {
     let mut rules = vec![
         // patch: the finalizer that announces the deletion of data.
-        rule("medops.dev", &["medicaldeployments"], &["get", "list", "patch", "watch"]),
+        rule(
+            "medops.dev",
+            &["medicaldeployments"],
+            &["get", "list", "patch", "watch"],
+        ),
         rule("medops.dev", &["medicaldeployments/status"], &["patch"]),
         // An owner reference that blocks deletion needs this where OwnerReferencesPermissionEnforcement is on.
         rule("medops.dev", &["medicaldeployments/finalizers"], &["update"]),
     ];
-    rules.extend(kinds::ALL.iter().map(|info| rule(info.group, &[info.plural], verbs(info.kind))));
+    rules.extend(
+        kinds::ALL
+            .iter()
+            .map(|info| rule(info.group, &[info.plural], verbs(info.kind))),
+    );
     rules.extend([
         rule("", &["pods"], &["list", "watch"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
@@ -56,10 +64,17 @@ mod tests {
         let rules = cluster_rules();
         let mut seen = std::collections::BTreeSet::new();
         for rule in &rules {
-            let all = rule.verbs.iter().chain(rule.resources.iter().flatten()).chain(rule.api_groups.iter().flatten());
+            let all = rule
+                .verbs
+                .iter()
+                .chain(rule.resources.iter().flatten())
+                .chain(rule.api_groups.iter().flatten());
             assert!(all.clone().all(|word| !word.contains('*')), "{rule:?}");
             for resource in rule.resources.iter().flatten() {
-                assert!(seen.insert((rule.api_groups.clone(), resource.clone())), "{resource} is granted twice");
+                assert!(
+                    seen.insert((rule.api_groups.clone(), resource.clone())),
+                    "{resource} is granted twice"
+                );
             }
         }
     }

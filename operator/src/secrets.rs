@@ -90,24 +90,48 @@ pub fn needed(spec: &MedicalDeploymentSpec, names: &Names) -> Vec<Needed> {
     };
     let password = ["username", "password", "uri"];
     let mut all = vec![
-        need(names.owner_secret(), Purpose::Password(Component::Init, OWNER_ROLE), &password),
-        need(names.app_role_secret(), Purpose::Password(Component::App, APP_ROLE), &password),
-        need(names.backup_role_secret(), Purpose::Password(Component::Backup, BACKUP_ROLE), &password),
+        need(
+            names.owner_secret(),
+            Purpose::Password(Component::Init, OWNER_ROLE),
+            &password,
+        ),
+        need(
+            names.app_role_secret(),
+            Purpose::Password(Component::App, APP_ROLE),
+            &password,
+        ),
+        need(
+            names.backup_role_secret(),
+            Purpose::Password(Component::Backup, BACKUP_ROLE),
+            &password,
+        ),
     ];
     if spec.effective_preset() == Preset::Reference {
         all.push(need(names.keys_secret(), Purpose::Keys, &KEYS));
     }
-    let generated: Vec<&str> =
-        spec.secrets.iter().flat_map(|secrets| &secrets.generate).map(|secret| secret.name.as_str()).collect();
+    let generated: Vec<&str> = spec
+        .secrets
+        .iter()
+        .flat_map(|secrets| &secrets.generate)
+        .map(|secret| secret.name.as_str())
+        .collect();
     if !generated.is_empty() {
         all.push(need(names.generated_secret(), Purpose::Generated, &generated));
     }
     if spec.backup.logical.enabled {
-        all.push(need(names.backup_key_secret(), Purpose::BackupKey, &["identity", "recipient"]));
+        all.push(need(
+            names.backup_key_secret(),
+            Purpose::BackupKey,
+            &["identity", "recipient"],
+        ));
     }
     if spec.effective_scheme() == Scheme::Https {
         all.push(need(names.ca_secret(), Purpose::Authority, &["ca.crt", "ca.key"]));
-        all.push(need(names.tls_secret(), Purpose::Certificate, &["ca.crt", "tls.crt", "tls.key"]));
+        all.push(need(
+            names.tls_secret(),
+            Purpose::Certificate,
+            &["ca.crt", "tls.crt", "tls.key"],
+        ));
     }
     all
 }
@@ -161,7 +185,13 @@ pub fn values(
             }
         }
         Purpose::Generated => {
-            for secret in inputs.deployment.spec.secrets.iter().flat_map(|secrets| &secrets.generate) {
+            for secret in inputs
+                .deployment
+                .spec
+                .secrets
+                .iter()
+                .flat_map(|secrets| &secrets.generate)
+            {
                 let bytes = random(usize::try_from(secret.bytes).unwrap_or(32))?;
                 values.insert(secret.name.clone(), written(&bytes, secret.format));
             }
@@ -169,7 +199,10 @@ pub fn values(
         Purpose::BackupKey => {
             let identity = age::x25519::Identity::generate();
             values.insert("recipient".to_owned(), identity.to_public().to_string());
-            values.insert("identity".to_owned(), identity.to_string().expose_secret().to_owned());
+            values.insert(
+                "identity".to_owned(),
+                identity.to_string().expose_secret().to_owned(),
+            );
         }
         Purpose::Authority | Purpose::Certificate => {}
     }
@@ -186,16 +219,28 @@ pub fn object(inputs: &Inputs, needed: &Needed, values: BTreeMap<String, String>
         _ => (Component::App, "Opaque"),
     };
     // The authority and the certificate can be made again; everything else outlives the resource.
-    let lifetime = if needed.purpose.guards_data() { Lifetime::Data } else { Lifetime::Workload };
+    let lifetime = if needed.purpose.guards_data() {
+        Lifetime::Data
+    } else {
+        Lifetime::Workload
+    };
     let mut metadata = inputs.metadata(needed.name.clone(), component, lifetime);
     if matches!(needed.purpose, Purpose::Password(..)) {
         // CloudNativePG watches only Secrets with this label; without it a changed password would wait for a restart.
-        metadata.labels.get_or_insert_default().insert("cnpg.io/reload".to_owned(), "true".to_owned());
+        metadata
+            .labels
+            .get_or_insert_default()
+            .insert("cnpg.io/reload".to_owned(), "true".to_owned());
     }
     Secret {
         metadata,
         type_: Some(type_.to_owned()),
-        data: Some(values.into_iter().map(|(key, value)| (key, ByteString(value.into_bytes()))).collect()),
+        data: Some(
+            values
+                .into_iter()
+                .map(|(key, value)| (key, ByteString(value.into_bytes())))
+                .collect(),
+        ),
         ..Secret::default()
     }
 }
@@ -211,7 +256,14 @@ pub fn certificate_names(inputs: &Inputs) -> Vec<String> {
         // For a forwarded port.
         "localhost".to_owned(),
     ];
-    names.extend(inputs.deployment.spec.domain.iter().filter_map(|domain| domain.primary.clone()));
+    names.extend(
+        inputs
+            .deployment
+            .spec
+            .domain
+            .iter()
+            .filter_map(|domain| domain.primary.clone()),
+    );
     names
 }
 
@@ -246,10 +298,18 @@ mod tests {
     #[test]
     fn every_needed_key_gets_a_value_that_differs_each_time() {
         let spec = serde_json::json!({"secrets": {"generate": [{"name": "SECRET_KEY"}]}});
-        for name in ["clinic-db-owner", "clinic-keys", "clinic-generated", "clinic-backup-key"] {
+        for name in [
+            "clinic-db-owner",
+            "clinic-keys",
+            "clinic-generated",
+            "clinic-backup-key",
+        ] {
             let (first, second) = (made(spec.clone(), name), made(spec.clone(), name));
             assert!(!first.is_empty());
-            assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
+            assert_eq!(
+                first.keys().collect::<Vec<_>>(),
+                second.keys().collect::<Vec<_>>()
+            );
             for (key, value) in first.iter().filter(|(key, _)| *key != "username") {
                 assert_ne!(Some(value), second.get(key), "{name}/{key}");
             }
@@ -282,17 +342,35 @@ mod tests {
         with_inputs(serde_json::json!({}), |inputs| {
             for need in needed(&inputs.deployment.spec, &inputs.names) {
                 let secret = object(inputs, &need, BTreeMap::new());
-                assert_eq!(secret.metadata.owner_references.is_none(), need.purpose.guards_data(), "{}", need.name);
+                assert_eq!(
+                    secret.metadata.owner_references.is_none(),
+                    need.purpose.guards_data(),
+                    "{}",
+                    need.name
+                );
             }
         });
     }
 
     #[test]
     fn an_application_without_tls_needs_no_certificate() {
-        with_inputs(serde_json::json!({"app": {"image": "registry.example/app:1"}}), |inputs| {
-            let names: Vec<_> =
-                needed(&inputs.deployment.spec, &inputs.names).into_iter().map(|need| need.name).collect();
-            assert_eq!(names, ["clinic-db-owner", "clinic-db-app", "clinic-db-backup", "clinic-backup-key"]);
-        });
+        with_inputs(
+            serde_json::json!({"app": {"image": "registry.example/app:1"}}),
+            |inputs| {
+                let names: Vec<_> = needed(&inputs.deployment.spec, &inputs.names)
+                    .into_iter()
+                    .map(|need| need.name)
+                    .collect();
+                assert_eq!(
+                    names,
+                    [
+                        "clinic-db-owner",
+                        "clinic-db-app",
+                        "clinic-db-backup",
+                        "clinic-backup-key"
+                    ]
+                );
+            },
+        );
     }
 }

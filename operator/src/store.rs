@@ -91,7 +91,11 @@ pub struct Store {
 impl Store {
     /// An empty store that will be fed by `watches`.
     pub fn new(watches: Vec<Watched>) -> Self {
-        Self { contents: Mutex::default(), synced: watch::Sender::new(0), watches }
+        Self {
+            contents: Mutex::default(),
+            synced: watch::Sender::new(0),
+            watches,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -119,15 +123,22 @@ impl Store {
 
     /// How a watch stands.
     pub fn state(&self, watched: Watched) -> WatchState {
-        self.lock().states.get(&watched).copied().unwrap_or(WatchState::Pending)
+        self.lock()
+            .states
+            .get(&watched)
+            .copied()
+            .unwrap_or(WatchState::Pending)
     }
 
     /// Says how a watch stands; true when that is news.
     pub fn set_state(&self, watched: Watched, state: WatchState) -> bool {
         let changed = self.lock().states.insert(watched, state) != Some(state);
         if changed {
-            let pending =
-                self.watches.iter().filter(|watched| self.state(**watched) == WatchState::Pending).count();
+            let pending = self
+                .watches
+                .iter()
+                .filter(|watched| self.state(**watched) == WatchState::Pending)
+                .count();
             self.synced.send_replace(self.watches.len() - pending);
         }
         changed
@@ -135,7 +146,11 @@ impl Store {
 
     /// Watches whose first list is not complete.
     pub fn pending(&self) -> Vec<Watched> {
-        self.watches.iter().copied().filter(|watched| self.state(*watched) == WatchState::Pending).collect()
+        self.watches
+            .iter()
+            .copied()
+            .filter(|watched| self.state(*watched) == WatchState::Pending)
+            .collect()
     }
 
     /// Waits until the first list of every watch is complete or its API known to be absent.
@@ -155,10 +170,19 @@ impl Store {
         if watched == Watched::ApiServer {
             let addresses = api_server_addresses(object);
             let changed = contents.api_server.insert(name, addresses.clone()).as_ref() != Some(&addresses);
-            return if changed { contents.owners.keys().cloned().collect() } else { Vec::new() };
+            return if changed {
+                contents.owners.keys().cloned().collect()
+            } else {
+                Vec::new()
+            };
         }
-        let Some(instance) = instance(object) else { return Vec::new() };
-        let owner = Owner { namespace: namespace.clone(), name: instance.to_owned() };
+        let Some(instance) = instance(object) else {
+            return Vec::new();
+        };
+        let owner = Owner {
+            namespace: namespace.clone(),
+            name: instance.to_owned(),
+        };
         let mut touched = Vec::new();
         let key = (watched, namespace, name.clone());
         if let Some(previous) = contents.places.insert(key, owner.clone())
@@ -199,7 +223,9 @@ impl Store {
             contents.api_server.remove(&name);
             return contents.owners.keys().cloned().collect();
         }
-        let Some(owner) = contents.places.remove(&(watched, namespace, name.clone())) else { return Vec::new() };
+        let Some(owner) = contents.places.remove(&(watched, namespace, name.clone())) else {
+            return Vec::new();
+        };
         remove(contents.owners.get_mut(&owner), watched, &name);
         vec![owner]
     }
@@ -222,7 +248,9 @@ impl Store {
                 .filter(|place| !listed.contains(place))
                 .collect()
         };
-        gone.into_iter().flat_map(|(namespace, name)| self.forget(watched, namespace, name)).collect()
+        gone.into_iter()
+            .flat_map(|(namespace, name)| self.forget(watched, namespace, name))
+            .collect()
     }
 }
 
@@ -238,11 +266,21 @@ fn remove(children: Option<&mut Children>, watched: Watched, name: &str) {
 }
 
 fn place(object: &DynamicObject) -> (String, String) {
-    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default())
+    (
+        object.metadata.namespace.clone().unwrap_or_default(),
+        object.metadata.name.clone().unwrap_or_default(),
+    )
 }
 
 fn api_server_addresses(slice: &DynamicObject) -> Vec<ApiServerAddress> {
-    let list = |name: &str| slice.data.get(name).and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    let list = |name: &str| {
+        slice
+            .data
+            .get(name)
+            .and_then(serde_json::Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
     let ports: Vec<i32> = list("ports")
         .iter()
         .filter_map(|port| port.get("port")?.as_i64())
@@ -253,7 +291,12 @@ fn api_server_addresses(slice: &DynamicObject) -> Vec<ApiServerAddress> {
         .filter_map(|endpoint| endpoint.get("addresses")?.as_array().cloned())
         .flatten()
         .filter_map(|address| address.as_str().map(str::to_owned))
-        .flat_map(|ip| ports.iter().map(move |port| ApiServerAddress { ip: ip.clone(), port: *port }))
+        .flat_map(|ip| {
+            ports.iter().map(move |port| ApiServerAddress {
+                ip: ip.clone(),
+                port: *port,
+            })
+        })
         .collect()
 }
 
@@ -264,13 +307,18 @@ mod tests {
     use super::*;
 
     fn service(name: &str, instance: &str) -> DynamicObject {
-        serde_json::from_value(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name,
-            "namespace": "ns", "labels": {"app.kubernetes.io/instance": instance}}}))
+        serde_json::from_value(
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name,
+            "namespace": "ns", "labels": {"app.kubernetes.io/instance": instance}}}),
+        )
         .unwrap()
     }
 
     fn owner(name: &str) -> Owner {
-        Owner { namespace: "ns".to_owned(), name: name.to_owned() }
+        Owner {
+            namespace: "ns".to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     const SERVICES: Watched = Watched::Child(Kind::Service);
@@ -298,7 +346,10 @@ mod tests {
     fn a_relabelled_object_leaves_its_former_owner() {
         let store = Store::new(vec![SERVICES]);
         store.apply(SERVICES, &service("a", "clinic"));
-        assert_eq!(store.apply(SERVICES, &service("a", "ward")), [owner("clinic"), owner("ward")]);
+        assert_eq!(
+            store.apply(SERVICES, &service("a", "ward")),
+            [owner("clinic"), owner("ward")]
+        );
         assert_eq!(store.children(&owner("clinic")), Children::default());
     }
 

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use x509_parser::{extensions::GeneralName, pem::parse_x509_pem};
 
@@ -52,10 +53,15 @@ impl CertificateFacts {
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
                 x509_parser::extensions::ParsedExtension::AuthorityKeyIdentifier(authority) => {
-                    facts.signed_by =
-                        authority.key_identifier.as_ref().map(|id| hex::encode(id.0)).unwrap_or_default();
+                    facts.signed_by = authority
+                        .key_identifier
+                        .as_ref()
+                        .map(|id| hex::encode(id.0))
+                        .unwrap_or_default();
                 }
-                x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => facts.key_id = hex::encode(id.0),
+                x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => {
+                    facts.key_id = hex::encode(id.0)
+                }
                 _ => {}
             }
         }
@@ -83,7 +89,8 @@ pub struct CertificateError(#[from] rcgen::Error);
 
 fn validity(parameters: &mut CertificateParams, now: Timestamp, days: i64) {
     let at = |seconds: i64| {
-        rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+        rcgen::date_time_ymd(1970, 1, 1)
+            + std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
     };
     // One hour back, for clocks that are behind.
     parameters.not_before = at(now.as_second() - 3600);
@@ -94,7 +101,10 @@ fn validity(parameters: &mut CertificateParams, now: Timestamp, days: i64) {
 pub fn authority(name: &str, now: Timestamp) -> Result<Pair, CertificateError> {
     let key = KeyPair::generate()?;
     let certificate = authority_parameters(name, now).self_signed(&key)?;
-    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem().into() })
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem().into(),
+    })
 }
 
 fn authority_parameters(name: &str, now: Timestamp) -> CertificateParams {
@@ -116,7 +126,9 @@ pub fn certificate(
     let issuer = Issuer::from_ca_cert_pem(authority_certificate, KeyPair::from_pem(authority_key)?)?;
     let mut parameters = CertificateParams::new(dns_names.to_vec())?;
     if let Some(first) = dns_names.first().filter(|name| name.len() <= 64) {
-        parameters.distinguished_name.push(DnType::CommonName, first.as_str());
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, first.as_str());
     }
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -124,7 +136,10 @@ pub fn certificate(
     validity(&mut parameters, now, CERTIFICATE_DAYS);
     let key = KeyPair::generate()?;
     let certificate = parameters.signed_by(&key, &issuer)?;
-    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem().into() })
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem().into(),
+    })
 }
 
 #[cfg(test)]
@@ -150,7 +165,13 @@ mod tests {
     #[test]
     fn a_certificate_is_due_a_month_before_its_end() {
         let authority = authority("clinic", now()).unwrap();
-        let pair = certificate(&authority.certificate, &authority.key, &["clinic".to_owned()], now()).unwrap();
+        let pair = certificate(
+            &authority.certificate,
+            &authority.key,
+            &["clinic".to_owned()],
+            now(),
+        )
+        .unwrap();
         let facts = CertificateFacts::of(pair.certificate.as_bytes()).unwrap();
         let after = |days: i64| Timestamp::from_second(now().as_second() + days * 86_400).unwrap();
         assert!(!facts.due(after(CERTIFICATE_DAYS - RENEW_BEFORE_DAYS - 1)));
@@ -159,6 +180,9 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_has_no_facts() {
-        assert_eq!(CertificateFacts::of(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), None);
+        assert_eq!(
+            CertificateFacts::of(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+            None
+        );
     }
 }

@@ -188,7 +188,10 @@ impl View {
                 .flatten()
                 .find(|owner| owner.controller == Some(true))
                 .map(|owner| owner.uid.clone()),
-            ours: object.labels().get(LABEL_MANAGED_BY).is_some_and(|value| value == MANAGED_BY),
+            ours: object
+                .labels()
+                .get(LABEL_MANAGED_BY)
+                .is_some_and(|value| value == MANAGED_BY),
             fingerprint: fingerprint(object),
             detail,
         }
@@ -229,7 +232,10 @@ pub fn hash_of(object: &Value) -> u64 {
 }
 
 fn number(data: &Value, pointer: &str) -> i32 {
-    data.pointer(pointer).and_then(Value::as_i64).and_then(|value| i32::try_from(value).ok()).unwrap_or(0)
+    data.pointer(pointer)
+        .and_then(Value::as_i64)
+        .and_then(|value| i32::try_from(value).ok())
+        .unwrap_or(0)
 }
 
 fn text(data: &Value, pointer: &str) -> Option<String> {
@@ -238,7 +244,11 @@ fn text(data: &Value, pointer: &str) -> Option<String> {
 
 fn conditions(data: &Value) -> Vec<ChildCondition> {
     let field = |condition: &Value, name: &str| {
-        condition.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        condition
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     data.pointer("/status/conditions")
         .and_then(Value::as_array)
@@ -257,10 +267,16 @@ fn deployment(object: &DynamicObject) -> DeploymentView {
     let data = &object.data;
     let owns_replicas = object.managed_fields().iter().any(|entry| {
         entry.manager.as_deref() == Some(crate::reconcile::apply::FIELD_MANAGER)
-            && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+            && entry
+                .fields_v1
+                .as_ref()
+                .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
     });
     DeploymentView {
-        observed_generation: data.pointer("/status/observedGeneration").and_then(Value::as_i64).unwrap_or(0),
+        observed_generation: data
+            .pointer("/status/observedGeneration")
+            .and_then(Value::as_i64)
+            .unwrap_or(0),
         wanted: number(data, "/spec/replicas"),
         replicas: number(data, "/status/replicas"),
         updated: number(data, "/status/updatedReplicas"),
@@ -274,7 +290,13 @@ fn deployment(object: &DynamicObject) -> DeploymentView {
 fn cluster(object: &DynamicObject) -> ClusterView {
     let data = &object.data;
     let names = |value: Option<&Value>| -> BTreeSet<String> {
-        value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        value
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     ClusterView {
         wanted: number(data, "/spec/instances"),
@@ -293,7 +315,12 @@ fn cluster(object: &DynamicObject) -> ClusterView {
         known_secrets: object
             .annotations()
             .get(KNOWN_SECRETS)
-            .map(|list| list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+            .map(|list| {
+                list.split(',')
+                    .filter(|name| !name.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            })
             .unwrap_or_default(),
     }
 }
@@ -301,7 +328,9 @@ fn cluster(object: &DynamicObject) -> ClusterView {
 fn job(object: &DynamicObject) -> JobView {
     let conditions = conditions(&object.data);
     let holds = |type_: &str| {
-        conditions.iter().find(|condition| condition.type_ == type_ && condition.status == "True")
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == type_ && condition.status == "True")
     };
     JobView {
         complete: holds("Complete").is_some(),
@@ -328,7 +357,9 @@ fn secret(object: &DynamicObject) -> SecretView {
         hash.update([0]);
     }
     let decode = |key: &str| encoded.get(key).and_then(|value| STANDARD.decode(value).ok());
-    let certificate = decode("tls.crt").or_else(|| decode("ca.crt")).and_then(|pem| CertificateFacts::of(&pem));
+    let certificate = decode("tls.crt")
+        .or_else(|| decode("ca.crt"))
+        .and_then(|pem| CertificateFacts::of(&pem));
     let uri_matches = match (decode("uri"), decode("password")) {
         (Some(uri), Some(password)) => {
             let needle = [b":".as_slice(), &password, b"@"].concat();
@@ -337,7 +368,11 @@ fn secret(object: &DynamicObject) -> SecretView {
         _ => true,
     };
     SecretView {
-        keys: encoded.iter().filter(|(_, value)| !value.is_empty()).map(|(key, _)| (*key).to_owned()).collect(),
+        keys: encoded
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, _)| (*key).to_owned())
+            .collect(),
         checksum: hex::encode(hash.finalize()),
         certificate,
         uri_matches,
@@ -392,7 +427,9 @@ impl PodView {
             .flatten()
             .collect();
         let holds = |type_: &str, status: &str| {
-            conditions(data).into_iter().find(|condition| condition.type_ == type_ && condition.status == status)
+            conditions(data)
+                .into_iter()
+                .find(|condition| condition.type_ == type_ && condition.status == status)
         };
         Self {
             name: object.name_any(),
@@ -408,9 +445,14 @@ impl PodView {
                     .then(|| (reason, text(status, "/state/waiting/message").unwrap_or_default()))
             }),
             unschedulable: holds("PodScheduled", "False").map(|condition| condition.message),
-            restarts: statuses.iter().map(|status| number(status, "/restartCount")).sum(),
+            restarts: statuses
+                .iter()
+                .map(|status| number(status, "/restartCount"))
+                .sum(),
             terminated: statuses.iter().rev().find_map(|status| {
-                let ended = status.pointer("/state/terminated").or_else(|| status.pointer("/lastState/terminated"))?;
+                let ended = status
+                    .pointer("/state/terminated")
+                    .or_else(|| status.pointer("/lastState/terminated"))?;
                 Some(Termination {
                     exit_code: number(ended, "/exitCode"),
                     finished: text(ended, "/finishedAt").and_then(|time| time.parse().ok()),
@@ -434,45 +476,86 @@ mod tests {
     fn config_map(data: &str, extra: Value) -> DynamicObject {
         let mut value = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "c", "resourceVersion": "1", "labels": {"a": "b"}}, "data": {"k": data}});
-        value["metadata"].as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        value["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
         object(value)
     }
 
     #[test]
     fn the_fingerprint_ignores_bookkeeping_and_sees_every_change() {
         let base = View::of(Kind::ConfigMap, &config_map("v", json!({}))).fingerprint;
-        let bumped = config_map("v", json!({"resourceVersion": "2", "managedFields": [{"manager": "m"}]}));
+        let bumped = config_map(
+            "v",
+            json!({"resourceVersion": "2", "managedFields": [{"manager": "m"}]}),
+        );
         assert_eq!(View::of(Kind::ConfigMap, &bumped).fingerprint, base);
-        assert_ne!(View::of(Kind::ConfigMap, &config_map("w", json!({}))).fingerprint, base);
-        assert_ne!(View::of(Kind::ConfigMap, &config_map("v", json!({"labels": {"a": "c"}}))).fingerprint, base);
-        assert_ne!(View::of(Kind::ConfigMap, &config_map("v", json!({"annotations": {"x": "y"}}))).fingerprint, base);
+        assert_ne!(
+            View::of(Kind::ConfigMap, &config_map("w", json!({}))).fingerprint,
+            base
+        );
+        assert_ne!(
+            View::of(Kind::ConfigMap, &config_map("v", json!({"labels": {"a": "c"}}))).fingerprint,
+            base
+        );
+        assert_ne!(
+            View::of(
+                Kind::ConfigMap,
+                &config_map("v", json!({"annotations": {"x": "y"}}))
+            )
+            .fingerprint,
+            base
+        );
     }
 
     #[test]
     fn the_fingerprint_of_a_deployment_ignores_its_status() {
         let deployment = |ready: i32| {
-            object(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
-                "spec": {"replicas": 2}, "status": {"readyReplicas": ready}}))
+            object(
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+                "spec": {"replicas": 2}, "status": {"readyReplicas": ready}}),
+            )
         };
-        let (before, after) = (View::of(Kind::Deployment, &deployment(0)), View::of(Kind::Deployment, &deployment(2)));
+        let (before, after) = (
+            View::of(Kind::Deployment, &deployment(0)),
+            View::of(Kind::Deployment, &deployment(2)),
+        );
         assert_eq!(before.fingerprint, after.fingerprint);
-        assert!(matches!(after.detail, Detail::Deployment(DeploymentView { ready: 2, wanted: 2, .. })));
+        assert!(matches!(
+            after.detail,
+            Detail::Deployment(DeploymentView {
+                ready: 2,
+                wanted: 2,
+                ..
+            })
+        ));
     }
 
     #[test]
     fn a_secret_is_seen_by_its_keys_and_a_checksum_but_no_value() {
         let secret = |password: &str, uri: &str| {
-            object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-                "data": {"password": password, "uri": uri}}))
+            object(
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+                "data": {"password": password, "uri": uri}}),
+            )
         };
         // hunter22 and postgresql://u:hunter22@h/d in base64
-        let view = View::of(Kind::Secret, &secret("aHVudGVyMjI=", "cG9zdGdyZXNxbDovL3U6aHVudGVyMjJAaC9k"));
+        let view = View::of(
+            Kind::Secret,
+            &secret("aHVudGVyMjI=", "cG9zdGdyZXNxbDovL3U6aHVudGVyMjJAaC9k"),
+        );
         assert!(!format!("{view:?}").contains("hunter22") && !format!("{view:?}").contains("aHVudGVyMjI"));
-        let Detail::Secret(seen) = &view.detail else { panic!("a Secret") };
+        let Detail::Secret(seen) = &view.detail else {
+            panic!("a Secret")
+        };
         assert!(seen.uri_matches);
         // another password, the uri as before
-        let Detail::Secret(changed) =
-            View::of(Kind::Secret, &secret("b3RoZXI=", "cG9zdGdyZXNxbDovL3U6aHVudGVyMjJAaC9k")).detail
+        let Detail::Secret(changed) = View::of(
+            Kind::Secret,
+            &secret("b3RoZXI=", "cG9zdGdyZXNxbDovL3U6aHVudGVyMjJAaC9k"),
+        )
+        .detail
         else {
             panic!("a Secret")
         };
@@ -486,7 +569,10 @@ mod tests {
             "metadata": {"name": "p", "labels": {"app.kubernetes.io/component": "app"}},
             "status": {"phase": "Pending", "containerStatuses": [
                 {"restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}})));
-        assert_eq!(pod.waiting, Some(("ImagePullBackOff".to_owned(), "no such image".to_owned())));
+        assert_eq!(
+            pod.waiting,
+            Some(("ImagePullBackOff".to_owned(), "no such image".to_owned()))
+        );
         assert_eq!(pod.component, "app");
     }
 }

@@ -14,6 +14,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 const LONGEST_LIFE: Duration = Duration::from_mins(30);
 /// Idle connections are given back.
 const LONGEST_IDLE: Duration = Duration::from_mins(10);
+/// How long the owner's work waits for a database that cannot be reached yet.
+const OWNER_PATIENCE: Duration = Duration::from_mins(1);
+/// Time between two attempts of the owner's work to connect.
+const OWNER_RETRY: Duration = Duration::from_millis(500);
 /// How often the password file is looked at.
 const PASSWORD_CHECK: Duration = Duration::from_secs(2);
 
@@ -72,10 +76,28 @@ pub async fn follow_password_file(pool: PgPool, settings: DatabaseSettings) {
     }
 }
 
-/// One connection for the owner's work, without the time limits of serving.
+/// One connection for the owner's work, without the time limits of serving. Waits for a database that cannot be reached
+/// yet: a pod that has just started is let through by network policies only after a moment, and a primary may be changing.
 ///
 /// # Errors
-/// What the connection attempt says.
+/// What the last connection attempt says.
 pub async fn owner_connection(settings: &DatabaseSettings) -> Result<PgConnection, sqlx::Error> {
-    options(settings, &settings.password).connect().await
+    let deadline = tokio::time::Instant::now() + OWNER_PATIENCE;
+    loop {
+        match options(settings, &settings.password).connect().await {
+            Err(error) if may_pass(&error) && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(OWNER_RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether waiting may help: nobody listens, or the server is starting or stopping (class 57P0x of PostgreSQL's codes).
+fn may_pass(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| code.starts_with("57P0")),
+        _ => false,
+    }
 }

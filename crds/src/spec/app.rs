@@ -14,7 +14,10 @@ use crate::quantity::Quantity;
 pub struct AppSpec {
     /// Image of the application. Default: the reference application in the operator's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-z0-9]+([._/:@-]?[A-Za-z0-9_]+)*$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^[a-z0-9]+([._/:@-]?[A-Za-z0-9_]+)*$")
+    )]
     pub image: Option<String>,
 
     /// Pods that run when `autoscaling` is not set. Default: 2. (R-001)
@@ -152,16 +155,25 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { requests: default_requests(), limits: default_limits() }
+        Self {
+            requests: default_requests(),
+            limits: default_limits(),
+        }
     }
 }
 
 fn default_requests() -> ResourceRequirements {
-    ResourceRequirements { cpu: Some("100m".into()), memory: Some("128Mi".into()) }
+    ResourceRequirements {
+        cpu: Some("100m".into()),
+        memory: Some("128Mi".into()),
+    }
 }
 
 fn default_limits() -> ResourceRequirements {
-    ResourceRequirements { cpu: None, memory: Some("512Mi".into()) }
+    ResourceRequirements {
+        cpu: None,
+        memory: Some("512Mi".into()),
+    }
 }
 
 /// An amount of CPU and of memory.

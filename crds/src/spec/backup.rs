@@ -26,7 +26,10 @@ pub struct LogicalBackup {
     pub tiers: Tiers,
     /// Time zone of all schedules, an IANA name such as Europe/Vienna. Default: Etc/UTC.
     #[serde(default = "utc")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z]+([A-Za-z0-9_+-]*)(/[A-Za-z0-9_+-]+)*$"))]
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = "^[A-Za-z]+([A-Za-z0-9_+-]*)(/[A-Za-z0-9_+-]+)*$")
+    )]
     pub time_zone: String,
     /// Volume that keeps the dumps. It outlives this resource unless deletionPolicy is Delete. Default: 10Gi of
     /// the cluster's default StorageClass.
@@ -70,9 +73,14 @@ pub struct Tiers {
 impl Tiers {
     /// The tiers that make dumps, by name.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &Tier)> {
-        [("hourly", &self.hourly), ("daily", &self.daily), ("weekly", &self.weekly), ("monthly", &self.monthly)]
-            .into_iter()
-            .filter_map(|(name, tier)| tier.as_ref().map(|tier| (name, tier)))
+        [
+            ("hourly", &self.hourly),
+            ("daily", &self.daily),
+            ("weekly", &self.weekly),
+            ("monthly", &self.monthly),
+        ]
+        .into_iter()
+        .filter_map(|(name, tier)| tier.as_ref().map(|tier| (name, tier)))
     }
 }
 
@@ -100,12 +108,20 @@ pub struct VerifySchedule {
 
 impl Default for VerifySchedule {
     fn default() -> Self {
-        Self { schedule: sunday_morning() }
+        Self {
+            schedule: sunday_morning(),
+        }
     }
 }
 
 fn daily_only() -> Tiers {
-    Tiers { daily: Some(Tier { schedule: "0 2 * * *".to_owned(), keep: 30 }), ..Tiers::default() }
+    Tiers {
+        daily: Some(Tier {
+            schedule: "0 2 * * *".to_owned(),
+            keep: 30,
+        }),
+        ..Tiers::default()
+    }
 }
 
 fn sunday_morning() -> String {
@@ -117,5 +133,8 @@ fn utc() -> String {
 }
 
 fn ten_gibibytes() -> Storage {
-    Storage { size: "10Gi".into(), storage_class: None }
+    Storage {
+        size: "10Gi".into(),
+        storage_class: None,
+    }
 }

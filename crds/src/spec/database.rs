@@ -27,7 +27,12 @@ pub struct ManagedDatabase {
 
     /// Operand image; its tag begins with the PostgreSQL major version. Default: the operator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[a-z0-9]+([._/:@-]?[A-Za-z0-9_]+)*:[0-9]+[A-Za-z0-9._-]*(@sha256:[a-f0-9]{64})?$"))]
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(
+            pattern = r"^[a-z0-9]+([._/:@-]?[A-Za-z0-9_]+)*:[0-9]+[A-Za-z0-9._-]*(@sha256:[a-f0-9]{64})?$"
+        )
+    )]
     pub image: Option<String>,
 
     /// Volume of each instance. Default: 10Gi of the cluster's default StorageClass.
@@ -72,7 +77,10 @@ fn one() -> i32 {
 }
 
 fn ten_gibibytes() -> Storage {
-    Storage { size: "10Gi".into(), storage_class: None }
+    Storage {
+        size: "10Gi".into(),
+        storage_class: None,
+    }
 }
 
 fn database_resources() -> Resources {

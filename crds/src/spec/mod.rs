@@ -9,8 +9,8 @@ mod network;
 mod secrets;
 
 pub use app::{
-    AppSpec, ConfigFiles, DeploymentValue, EnvVar, Init, Probe, Probes, ResourceRequirements, Resources, Scheme,
-    SecretKeyRef,
+    AppSpec, ConfigFiles, DeploymentValue, EnvVar, Init, Probe, Probes, ResourceRequirements, Resources,
+    Scheme, SecretKeyRef,
 };
 pub use autoscaling::Autoscaling;
 pub use backup::{Backup, LogicalBackup, Tier, Tiers, VerifySchedule};

@@ -133,9 +133,10 @@ fn role(name: &str, secret: String) -> Role {
 /// for replication by certificate before these and a rule that accepts everyone, even without TLS, after them; the
 /// last two rules here make sure that it is never reached.
 fn host_rules() -> Vec<String> {
-    [OWNER_ROLE, APP_ROLE, BACKUP_ROLE]
+    // A restore goes into a new, empty database beside the present one, as the owner.
+    [("all", OWNER_ROLE), (DATABASE, APP_ROLE), (DATABASE, BACKUP_ROLE)]
         .iter()
-        .map(|role| format!("hostssl {DATABASE} {role} all scram-sha-256"))
+        .map(|(database, role)| format!("hostssl {database} {role} all scram-sha-256"))
         .chain([
             "hostnossl all all all reject".to_owned(),
             "hostssl all all all reject".to_owned(),

@@ -35,7 +35,9 @@ pub struct Memory(Mutex<HashMap<Owner, Written>>);
 impl Memory {
     fn is_current(&self, owner: &Owner, child: &Child, hash: u64, view: &View) -> bool {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.get(owner).and_then(|written| written.get(&(child.kind, child.name.clone())))
+        memory
+            .get(owner)
+            .and_then(|written| written.get(&(child.kind, child.name.clone())))
             == Some(&(hash, view.fingerprint))
     }
 
@@ -49,7 +51,10 @@ impl Memory {
 
     /// Forgets a deployment that is gone.
     pub fn forget(&self, owner: &Owner) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(owner);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(owner);
     }
 }
 
@@ -103,9 +108,10 @@ impl ApplyError {
 impl From<kube::Error> for ApplyError {
     fn from(error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) => {
-                Self::Rejected { reason: status.reason.clone(), message: without_values(&status) }
-            }
+            kube::Error::Api(status) => Self::Rejected {
+                reason: status.reason.clone(),
+                message: without_values(&status),
+            },
             other => Self::Unreachable(transport(&other)),
         }
     }
@@ -184,8 +190,13 @@ pub async fn apply(
         // Never write onto an object that took the place of the one that was seen.
         metadata.insert("uid".to_owned(), Value::String(uid));
     }
-    let parameters = PatchParams { field_validation: Some(kube::api::ValidationDirective::Strict), ..PatchParams::apply(FIELD_MANAGER).force() };
-    let answer = api.patch(&child.name, &parameters, &Patch::Apply(&object)).await?;
+    let parameters = PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply(FIELD_MANAGER).force()
+    };
+    let answer = api
+        .patch(&child.name, &parameters, &Patch::Apply(&object))
+        .await?;
     let view = View::of(child.kind, &answer);
     memory.remember(owner, child, hash, &view);
     Ok(Applied::Written(Box::new(view)))
@@ -194,7 +205,9 @@ pub async fn apply(
 /// Leaves the present number of replicas with a manager of its own before ours gives the field up: the API server
 /// would otherwise remove it, and the default is 1.
 async fn hand_replicas_over(api: &Api<DynamicObject>, child: &Child, view: &View) -> Result<(), ApplyError> {
-    let Detail::Deployment(deployment) = &view.detail else { return Ok(()) };
+    let Detail::Deployment(deployment) = &view.detail else {
+        return Ok(());
+    };
     if !deployment.owns_replicas || child.object.pointer("/spec/replicas").is_some() {
         return Ok(());
     }
@@ -204,7 +217,12 @@ async fn hand_replicas_over(api: &Api<DynamicObject>, child: &Child, view: &View
         "metadata": {"name": child.name, "uid": view.uid},
         "spec": {"replicas": deployment.wanted},
     });
-    api.patch(&child.name, &PatchParams::apply(HANDOVER_MANAGER).force(), &Patch::Apply(&only_replicas)).await?;
+    api.patch(
+        &child.name,
+        &PatchParams::apply(HANDOVER_MANAGER).force(),
+        &Patch::Apply(&only_replicas),
+    )
+    .await?;
     Ok(())
 }
 
@@ -220,7 +238,10 @@ mod tests {
             "details": {"causes": [{"reason": "FieldValueInvalid", "message": "hunter22", "field": "spec.template"}]}
         }))
         .unwrap();
-        assert_eq!(without_values(&status), "refused by the API server: spec.template (FieldValueInvalid)");
+        assert_eq!(
+            without_values(&status),
+            "refused by the API server: spec.template (FieldValueInvalid)"
+        );
     }
 
     #[test]

@@ -48,15 +48,20 @@ pub async fn ensure(
                 "the former Secret is still being deleted".to_owned(),
             )),
             Verdict::Lost(message) => outcome.lost_secrets.push(obstacle(&need, "SecretLost", message)),
-            Verdict::Make(missing) => match make(client, owner, inputs, &need, &missing, view.as_ref(), now).await {
+            Verdict::Make(missing) => match make(client, owner, inputs, &need, &missing, view.as_ref(), now)
+                .await
+            {
                 Ok(view) => children.insert(Kind::Secret, view),
                 Err(error) => {
-                    outcome.failures.push(obstacle(&need, error.reason(), failure_message(&need, &error)));
+                    outcome
+                        .failures
+                        .push(obstacle(&need, error.reason(), failure_message(&need, &error)));
                 }
             },
         }
-        if let Some(Detail::Secret(SecretView { uri_matches: false, .. })) =
-            children.get(Kind::Secret, &need.name).map(|view| &view.detail)
+        if let Some(Detail::Secret(SecretView {
+            uri_matches: false, ..
+        })) = children.get(Kind::Secret, &need.name).map(|view| &view.detail)
         {
             outcome.warnings.push(obstacle(
                 &need,
@@ -68,7 +73,12 @@ pub async fn ensure(
 }
 
 fn obstacle(need: &Needed, reason: &'static str, message: String) -> Obstacle {
-    Obstacle { kind: Kind::Secret, name: need.name.clone(), reason, message }
+    Obstacle {
+        kind: Kind::Secret,
+        name: need.name.clone(),
+        reason,
+        message,
+    }
 }
 
 fn failure_message(need: &Needed, error: &ApplyError) -> String {
@@ -92,9 +102,16 @@ enum Verdict {
 
 /// Secrets that were seen to exist together with this deployment's data.
 pub fn known_secrets(inputs: &Inputs, children: &Children) -> BTreeSet<String> {
-    let reported =
-        inputs.deployment.status.iter().flat_map(|status| &status.secrets).map(|secret| secret.name.clone());
-    let noted = match children.get(Kind::Cluster, &inputs.names.cluster()).map(|view| &view.detail) {
+    let reported = inputs
+        .deployment
+        .status
+        .iter()
+        .flat_map(|status| &status.secrets)
+        .map(|secret| secret.name.clone());
+    let noted = match children
+        .get(Kind::Cluster, &inputs.names.cluster())
+        .map(|view| &view.detail)
+    {
         Some(Detail::Cluster(cluster)) => cluster.known_secrets.clone(),
         _ => BTreeSet::new(),
     };
@@ -111,7 +128,9 @@ fn judge(
 ) -> Verdict {
     let Some(view) = view else {
         let has_data = children.get(Kind::Cluster, &inputs.names.cluster()).is_some()
-            || children.get(Kind::PersistentVolumeClaim, &inputs.names.backup_volume()).is_some();
+            || children
+                .get(Kind::PersistentVolumeClaim, &inputs.names.backup_volume())
+                .is_some();
         let allowed = need.purpose.replaceable()
             && inputs
                 .deployment
@@ -129,7 +148,9 @@ fn judge(
     if view.deleting {
         return Verdict::Waiting;
     }
-    let Detail::Secret(secret) = &view.detail else { return Verdict::Present };
+    let Detail::Secret(secret) = &view.detail else {
+        return Verdict::Present;
+    };
     let missing: BTreeSet<String> = need.keys.difference(&secret.keys).cloned().collect();
     match need.purpose {
         // Entries of the spec may be added later.
@@ -162,9 +183,17 @@ fn lost(need: &Needed) -> String {
 }
 
 fn certificate_holds(secret: &SecretView, inputs: &Inputs, children: &Children, now: Timestamp) -> bool {
-    let Some(facts) = &secret.certificate else { return false };
-    let signer = match children.get(Kind::Secret, &inputs.names.ca_secret()).map(|view| &view.detail) {
-        Some(Detail::Secret(SecretView { certificate: Some(authority), .. })) => &authority.key_id,
+    let Some(facts) = &secret.certificate else {
+        return false;
+    };
+    let signer = match children
+        .get(Kind::Secret, &inputs.names.ca_secret())
+        .map(|view| &view.detail)
+    {
+        Some(Detail::Secret(SecretView {
+            certificate: Some(authority),
+            ..
+        })) => &authority.key_id,
         _ => return false,
     };
     let mut names = certificate_names(inputs);
@@ -186,13 +215,20 @@ async fn make(
     let values = match need.purpose {
         Purpose::Authority => authority_values(inputs, now)?,
         Purpose::Certificate => certificate_values(&api, inputs, now).await?,
-        _ => secrets::values(inputs, need, missing).map_err(|error| ApplyError::NotMade(error.to_string()))?,
+        _ => {
+            secrets::values(inputs, need, missing).map_err(|error| ApplyError::NotMade(error.to_string()))?
+        }
     };
     let secret = secrets::object(inputs, need, values);
     let answer = match present {
         None => create(&api, owner, &secret).await?,
         Some(_) if need.purpose == Purpose::Certificate => {
-            api.patch(&need.name, &PatchParams::apply(CERTIFICATE_MANAGER).force(), &Patch::Apply(&secret)).await?
+            api.patch(
+                &need.name,
+                &PatchParams::apply(CERTIFICATE_MANAGER).force(),
+                &Patch::Apply(&secret),
+            )
+            .await?
         }
         // Adds keys to the Secret that was seen; never touches a key that is there.
         Some(view) => {
@@ -200,7 +236,8 @@ async fn make(
                 "metadata": {"uid": view.uid, "resourceVersion": view.resource_version},
                 "data": secret.data,
             });
-            api.patch(&need.name, &PatchParams::default(), &Patch::Merge(&addition)).await?
+            api.patch(&need.name, &PatchParams::default(), &Patch::Merge(&addition))
+                .await?
         }
     };
     Ok(View::of(Kind::Secret, &dynamic(&answer)))
@@ -211,10 +248,20 @@ async fn create(api: &Api<Secret>, owner: &Owner, secret: &Secret) -> Result<Sec
         Ok(created) => Ok(created),
         Err(kube::Error::Api(status)) if status.code == 409 => {
             // The watch may be behind, or the Secret may be somebody else's.
-            let found = api.get(secret.metadata.name.as_deref().unwrap_or_default()).await?;
+            let found = api
+                .get(secret.metadata.name.as_deref().unwrap_or_default())
+                .await?;
             let view = View::of(Kind::Secret, &dynamic(&found));
-            let instance = found.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_INSTANCE));
-            if view.ours && instance == Some(&owner.name) { Ok(found) } else { Err(ApplyError::Foreign) }
+            let instance = found
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(LABEL_INSTANCE));
+            if view.ours && instance == Some(&owner.name) {
+                Ok(found)
+            } else {
+                Err(ApplyError::Foreign)
+            }
         }
         Err(error) => Err(error.into()),
     }
@@ -228,9 +275,16 @@ fn dynamic(secret: &Secret) -> DynamicObject {
 }
 
 fn authority_values(inputs: &Inputs, now: Timestamp) -> Result<BTreeMap<String, String>, ApplyError> {
-    let name = format!("{}.{} medical-operator CA", inputs.names.app(), inputs.namespace());
+    let name = format!(
+        "{}.{} medical-operator CA",
+        inputs.names.app(),
+        inputs.namespace()
+    );
     let pair = tls::authority(&name, now).map_err(|error| ApplyError::NotMade(error.to_string()))?;
-    Ok(BTreeMap::from([("ca.crt".to_owned(), pair.certificate), ("ca.key".to_owned(), pair.key.to_string())]))
+    Ok(BTreeMap::from([
+        ("ca.crt".to_owned(), pair.certificate),
+        ("ca.key".to_owned(), pair.key.to_string()),
+    ]))
 }
 
 async fn certificate_values(

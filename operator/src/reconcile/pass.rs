@@ -48,9 +48,17 @@ pub struct Passed {
 }
 
 /// Brings the children of `deployment` to what it declares.
-pub async fn pass(tools: &Tools<'_>, owner: &Owner, deployment: &MedicalDeployment, now: Timestamp) -> Passed {
+pub async fn pass(
+    tools: &Tools<'_>,
+    owner: &Owner,
+    deployment: &MedicalDeployment,
+    now: Timestamp,
+) -> Passed {
     let mut children = tools.store.children(owner);
-    let mut outcome = Outcome { violations: check::violations(deployment), ..Outcome::default() };
+    let mut outcome = Outcome {
+        violations: check::violations(deployment),
+        ..Outcome::default()
+    };
     let api_server = tools.store.api_server();
     let none = BTreeMap::new();
     let inputs = Inputs {
@@ -61,13 +69,20 @@ pub async fn pass(tools: &Tools<'_>, owner: &Owner, deployment: &MedicalDeployme
         secret_checksums: &none,
     };
     if !outcome.violations.is_empty() {
-        return Passed { children, plan: Vec::new(), outcome };
+        return Passed {
+            children,
+            plan: Vec::new(),
+            outcome,
+        };
     }
     if !deployment.spec.suspend {
         ensure_secrets::ensure(tools.client, owner, &inputs, &mut children, now, &mut outcome).await;
     }
     let checksums = secret_checksums(&children);
-    let inputs = Inputs { secret_checksums: &checksums, ..inputs };
+    let inputs = Inputs {
+        secret_checksums: &checksums,
+        ..inputs
+    };
     let mut plan = plan(&inputs);
     note_secrets(&inputs, &children, &mut plan);
     if !deployment.spec.suspend {
@@ -76,7 +91,11 @@ pub async fn pass(tools: &Tools<'_>, owner: &Owner, deployment: &MedicalDeployme
             prune_all(tools, owner, deployment, &plan, &mut children, &mut outcome).await;
         }
     }
-    Passed { children, plan, outcome }
+    Passed {
+        children,
+        plan,
+        outcome,
+    }
 }
 
 fn secret_checksums(children: &Children) -> BTreeMap<String, String> {
@@ -92,7 +111,12 @@ fn secret_checksums(children: &Children) -> BTreeMap<String, String> {
 /// Notes on the Cluster which Secrets belong to its data, so that a resource that is made again knows a lost one.
 fn note_secrets(inputs: &Inputs, children: &Children, plan: &mut [Child]) {
     let mut names = ensure_secrets::known_secrets(inputs, children);
-    names.extend(children.iter().filter(|(kind, _)| *kind == Kind::Secret).map(|(_, view)| view.name.clone()));
+    names.extend(
+        children
+            .iter()
+            .filter(|(kind, _)| *kind == Kind::Secret)
+            .map(|(_, view)| view.name.clone()),
+    );
     let list = names.into_iter().collect::<Vec<_>>().join(",");
     for child in plan.iter_mut().filter(|child| child.kind == Kind::Cluster) {
         child.object["metadata"]["annotations"][KNOWN_SECRETS] = Value::String(list.clone());
@@ -155,7 +179,12 @@ fn gate(
     outcome: &Outcome,
 ) -> Option<Obstacle> {
     let wait = |reason: &'static str, message: String| {
-        Some(Obstacle { kind: child.kind, name: child.name.clone(), reason, message })
+        Some(Obstacle {
+            kind: child.kind,
+            name: child.name.clone(),
+            reason,
+            message,
+        })
     };
     let job = plan.iter().find(|child| child.kind == Kind::Job);
     match child.kind {
@@ -164,7 +193,11 @@ fn gate(
         }
         // A password or key that is missing would make a database that nobody can open.
         Kind::Cluster | Kind::Job | Kind::Deployment
-            if outcome.failures.iter().chain(&outcome.lost_secrets).any(|at| at.kind == Kind::Secret) =>
+            if outcome
+                .failures
+                .iter()
+                .chain(&outcome.lost_secrets)
+                .any(|at| at.kind == Kind::Secret) =>
         {
             wait("SecretsMissing", "waits for the Secrets".to_owned())
         }
@@ -174,7 +207,11 @@ fn gate(
         Kind::Deployment if job.is_none() && !database_answers(inputs, children) => {
             let exists = children.get(child.kind, &child.name).is_some();
             // An existing Deployment may follow the spec while the database is away.
-            if exists { None } else { wait("DatabaseNotReady", "waits for the database".to_owned()) }
+            if exists {
+                None
+            } else {
+                wait("DatabaseNotReady", "waits for the database".to_owned())
+            }
         }
         Kind::Deployment if job.is_some_and(|job| !job_complete(children, &job.name)) => {
             wait("NotMigrated", "waits for the init Job".to_owned())
@@ -190,7 +227,10 @@ fn gate(
 
 /// Whether the database has a primary and the roles that the application needs.
 fn database_answers(inputs: &Inputs, children: &Children) -> bool {
-    match children.get(Kind::Cluster, &inputs.names.cluster()).map(|view| &view.detail) {
+    match children
+        .get(Kind::Cluster, &inputs.names.cluster())
+        .map(|view| &view.detail)
+    {
         Some(Detail::Cluster(cluster)) => {
             cluster.ready >= 1
                 && [medical_crds::names::APP_ROLE, medical_crds::names::BACKUP_ROLE]
@@ -237,5 +277,8 @@ async fn prune_all(
 
 /// The former init Job stays until the new one has run: it tells what the present schema came from.
 fn awaited(outcome: &Outcome) -> bool {
-    outcome.waiting.iter().any(|wait| wait.reason == "NotMigrated" || wait.reason == "DatabaseNotReady")
+    outcome
+        .waiting
+        .iter()
+        .any(|wait| wait.reason == "NotMigrated" || wait.reason == "DatabaseNotReady")
 }

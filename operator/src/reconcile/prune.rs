@@ -18,7 +18,10 @@ use crate::{
 /// The children that are left over. What holds data is never among them, nor what somebody else owns, nor a Job that
 /// still runs.
 pub fn left_over<'a>(children: &'a Children, plan: &[Child], owner_uid: &str) -> Vec<(Kind, &'a View)> {
-    let planned: BTreeSet<(Kind, &str)> = plan.iter().map(|child| (child.kind, child.name.as_str())).collect();
+    let planned: BTreeSet<(Kind, &str)> = plan
+        .iter()
+        .map(|child| (child.kind, child.name.as_str()))
+        .collect();
     children
         .iter()
         .rev() // in the reverse order of apply: what uses an object goes before it
@@ -34,7 +37,8 @@ pub fn left_over<'a>(children: &'a Children, plan: &[Child], owner_uid: &str) ->
 
 /// Deletes one object, provided that it is still the one that was seen.
 pub async fn delete(client: &Client, owner: &Owner, kind: Kind, view: &View) -> Result<(), ApplyError> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &owner.namespace, &kind.api_resource());
+    let api: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), &owner.namespace, &kind.api_resource());
     let parameters = DeleteParams {
         preconditions: Some(Preconditions {
             uid: Some(view.uid.clone()),
@@ -67,7 +71,10 @@ mod tests {
     }
 
     fn names(children: &Children) -> Vec<&str> {
-        left_over(children, &[], "ours").into_iter().map(|(_, view)| view.name.as_str()).collect()
+        left_over(children, &[], "ours")
+            .into_iter()
+            .map(|(_, view)| view.name.as_str())
+            .collect()
     }
 
     #[test]
@@ -91,7 +98,10 @@ mod tests {
     fn a_job_that_still_runs_is_not_left_over() {
         let mut children = Children::default();
         let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
-        children.insert(Kind::Job, view(Kind::Job, "running", "ours", &json!({"active": 1})));
+        children.insert(
+            Kind::Job,
+            view(Kind::Job, "running", "ours", &json!({"active": 1})),
+        );
         children.insert(Kind::Job, view(Kind::Job, "done", "ours", &complete));
         assert_eq!(names(&children), ["done"]);
     }

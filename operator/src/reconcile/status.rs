@@ -11,8 +11,7 @@ mod database;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use medical_crds::{
-    MedicalDeployment, MedicalDeploymentStatus,
-    conditions as types,
+    MedicalDeployment, MedicalDeploymentStatus, conditions as types,
     names::{Component, Names},
     spec::Scheme,
     status::{Endpoints, Phase, SecretStatus, time},
@@ -63,19 +62,39 @@ pub struct Judgement {
 impl Judgement {
     /// It holds.
     pub fn holds(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: "True", reason: reason.to_owned(), message: message.into(), stuck: false }
+        Self {
+            status: "True",
+            reason: reason.to_owned(),
+            message: message.into(),
+            stuck: false,
+        }
     }
     /// It does not hold yet.
     pub fn not_yet(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: "False", reason: reason.to_owned(), message: message.into(), stuck: false }
+        Self {
+            status: "False",
+            reason: reason.to_owned(),
+            message: message.into(),
+            stuck: false,
+        }
     }
     /// It does not hold and will not without a change.
     pub fn failed(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: "False", reason: reason.to_owned(), message: message.into(), stuck: true }
+        Self {
+            status: "False",
+            reason: reason.to_owned(),
+            message: message.into(),
+            stuck: true,
+        }
     }
     /// Nothing can be said.
     pub fn unknown(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: "Unknown", reason: reason.to_owned(), message: message.into(), stuck: false }
+        Self {
+            status: "Unknown",
+            reason: reason.to_owned(),
+            message: message.into(),
+            stuck: false,
+        }
     }
     fn is_true(&self) -> bool {
         self.status == "True"
@@ -99,21 +118,35 @@ pub fn compute(observed: &Observed) -> MedicalDeploymentStatus {
         parts.extend(tls_ready(observed).map(|judgement| (types::TLS_READY, judgement)));
         parts.push((types::APP_AVAILABLE, app::available(observed)));
         parts.extend(app::autoscaling(observed).map(|judgement| (types::AUTOSCALING_READY, judgement)));
-        parts.extend(backup::judge(observed, backup.as_ref()).map(|judgement| (types::BACKUP_HEALTHY, judgement)));
+        parts.extend(
+            backup::judge(observed, backup.as_ref()).map(|judgement| (types::BACKUP_HEALTHY, judgement)),
+        );
     }
     if suspended {
         let message = "spec.suspend is set: the operator changes nothing until it is removed";
         parts.push((types::SUSPENDED, Judgement::holds("Suspended", message)));
     }
 
-    let obstacle = observed.outcome.failure().map(|failure| Judgement::failed(failure.reason, &failure.message));
+    let obstacle = observed
+        .outcome
+        .failure()
+        .map(|failure| Judgement::failed(failure.reason, &failure.message));
     let ready = ready(&parts, obstacle.as_ref(), suspended);
     let stuck = ready.stuck || parts.iter().any(|(_, judgement)| judgement.stuck);
     let progressing = !ready.is_true() && !ready.stuck && !suspended;
     let tell = |holds: bool, judgement: &Judgement, idle: &str| {
-        if holds { Judgement::holds(&judgement.reason, judgement.message.clone()) } else { Judgement::not_yet(idle, "") }
+        if holds {
+            Judgement::holds(&judgement.reason, judgement.message.clone())
+        } else {
+            Judgement::not_yet(idle, "")
+        }
     };
-    let worst = parts.iter().map(|(_, judgement)| judgement).find(|judgement| judgement.stuck).unwrap_or(&ready).clone();
+    let worst = parts
+        .iter()
+        .map(|(_, judgement)| judgement)
+        .find(|judgement| judgement.stuck)
+        .unwrap_or(&ready)
+        .clone();
     parts.push((types::PROGRESSING, tell(progressing, &ready, "Idle")));
     parts.push((types::DEGRADED, tell(stuck, &worst, "AsExpected")));
     parts.push((types::READY, ready.clone()));
@@ -151,7 +184,8 @@ pub fn compute(observed: &Observed) -> MedicalDeploymentStatus {
 fn ready(parts: &[(&str, Judgement)], obstacle: Option<&Judgement>, suspended: bool) -> Judgement {
     // A backup that was never made yet is no fault; a failed one is.
     let blocks = |judgement: &Judgement| {
-        judgement.status == "False" || (judgement.status == "Unknown" && judgement.reason != backup::NO_BACKUP_YET)
+        judgement.status == "False"
+            || (judgement.status == "Unknown" && judgement.reason != backup::NO_BACKUP_YET)
     };
     let first = parts
         .iter()
@@ -161,7 +195,10 @@ fn ready(parts: &[(&str, Judgement)], obstacle: Option<&Judgement>, suspended: b
     match (first, obstacle) {
         (Some(judgement), _) => judgement.clone(),
         (None, Some(obstacle)) => obstacle.clone(),
-        (None, None) if suspended => Judgement::holds("ReadyWhileSuspended", "everything declared was observed to work; changes are suspended"),
+        (None, None) if suspended => Judgement::holds(
+            "ReadyWhileSuspended",
+            "everything declared was observed to work; changes are suspended",
+        ),
         (None, None) => Judgement::holds("Ready", "everything declared was observed to work"),
     }
 }
@@ -178,7 +215,12 @@ fn accepted(observed: &Observed) -> Judgement {
     if observed.database_api_absent {
         return Judgement::failed("CloudNativePGMissing", super::pass::CLOUDNATIVE_PG_MISSING);
     }
-    if let Some(foreign) = observed.outcome.failures.iter().find(|failure| failure.reason == "ForeignObject") {
+    if let Some(foreign) = observed
+        .outcome
+        .failures
+        .iter()
+        .find(|failure| failure.reason == "ForeignObject")
+    {
         return Judgement::failed("ForeignObject", foreign.message.clone());
     }
     Judgement::holds("Accepted", "the resource is valid")
@@ -186,7 +228,10 @@ fn accepted(observed: &Observed) -> Judgement {
 
 fn secrets_ready(observed: &Observed) -> Judgement {
     let at_secret = |obstacles: &[super::outcome::Obstacle]| {
-        obstacles.iter().find(|obstacle| obstacle.kind == Kind::Secret).cloned()
+        obstacles
+            .iter()
+            .find(|obstacle| obstacle.kind == Kind::Secret)
+            .cloned()
     };
     let outcome = observed.outcome;
     if let Some(lost) = at_secret(&outcome.lost_secrets) {
@@ -200,7 +245,12 @@ fn secrets_ready(observed: &Observed) -> Judgement {
     }
     let missing = secrets::needed(&observed.deployment.spec, &observed.names)
         .into_iter()
-        .find(|need| observed.children.get(Kind::Secret, &need.name).is_none_or(|view| view.deleting));
+        .find(|need| {
+            observed
+                .children
+                .get(Kind::Secret, &need.name)
+                .is_none_or(|view| view.deleting)
+        });
     match missing {
         Some(need) => Judgement::not_yet("SecretMissing", format!("Secret {} is not there yet", need.name)),
         None => Judgement::holds("SecretsPresent", "every Secret is there"),
@@ -212,9 +262,17 @@ fn network_isolated(observed: &Observed) -> Judgement {
         .plan
         .iter()
         .filter(|child| child.kind == Kind::NetworkPolicy)
-        .find(|child| observed.children.get(Kind::NetworkPolicy, &child.name).is_none_or(|view| view.deleting));
+        .find(|child| {
+            observed
+                .children
+                .get(Kind::NetworkPolicy, &child.name)
+                .is_none_or(|view| view.deleting)
+        });
     match missing {
-        Some(child) => Judgement::not_yet("PolicyMissing", format!("NetworkPolicy {} is not there yet", child.name)),
+        Some(child) => Judgement::not_yet(
+            "PolicyMissing",
+            format!("NetworkPolicy {} is not there yet", child.name),
+        ),
         None => Judgement::holds(
             "PoliciesApplied",
             "every NetworkPolicy is applied; enforcing them is the cluster's network plugin's part",
@@ -226,24 +284,43 @@ fn tls_ready(observed: &Observed) -> Option<Judgement> {
     if observed.deployment.spec.effective_scheme() != Scheme::Https {
         return None;
     }
-    let secret = observed.children.get(Kind::Secret, &observed.names.tls_secret()).map(|view| &view.detail);
+    let secret = observed
+        .children
+        .get(Kind::Secret, &observed.names.tls_secret())
+        .map(|view| &view.detail);
     Some(match secret {
-        Some(Detail::Secret(SecretView { certificate: Some(facts), .. })) if facts.not_after > observed.now => {
-            Judgement::holds("CertificateValid", format!("the certificate is valid until {}", time(facts.not_after).0))
-        }
-        Some(Detail::Secret(SecretView { certificate: Some(_), .. })) => {
-            Judgement::failed("CertificateExpired", "the certificate has expired and could not be renewed")
-        }
+        Some(Detail::Secret(SecretView {
+            certificate: Some(facts),
+            ..
+        })) if facts.not_after > observed.now => Judgement::holds(
+            "CertificateValid",
+            format!("the certificate is valid until {}", time(facts.not_after).0),
+        ),
+        Some(Detail::Secret(SecretView {
+            certificate: Some(_), ..
+        })) => Judgement::failed(
+            "CertificateExpired",
+            "the certificate has expired and could not be renewed",
+        ),
         _ => Judgement::not_yet("CertificateMissing", "the certificate is not there yet"),
     })
 }
 
 fn endpoints(observed: &Observed) -> Endpoints {
     let spec = &observed.deployment.spec;
-    let namespace = observed.deployment.metadata.namespace.as_deref().unwrap_or_default();
+    let namespace = observed
+        .deployment
+        .metadata
+        .namespace
+        .as_deref()
+        .unwrap_or_default();
     let scheme = spec.effective_scheme().as_str().to_lowercase();
     let service = format!("{}.{namespace}.svc", observed.names.app());
-    let host = spec.domain.as_ref().and_then(|domain| domain.primary.clone()).unwrap_or_else(|| service.clone());
+    let host = spec
+        .domain
+        .as_ref()
+        .and_then(|domain| domain.primary.clone())
+        .unwrap_or_else(|| service.clone());
     Endpoints {
         url: Some(format!("{scheme}://{host}")),
         service: Some(service),
@@ -253,12 +330,20 @@ fn endpoints(observed: &Observed) -> Endpoints {
 
 fn selector(observed: &Observed) -> String {
     let labels = observed.names.component_selector(Component::App);
-    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn secret_list(observed: &Observed) -> Vec<SecretStatus> {
     let needed = secrets::needed(&observed.deployment.spec, &observed.names);
-    let former = observed.deployment.status.iter().flat_map(|status| &status.secrets);
+    let former = observed
+        .deployment
+        .status
+        .iter()
+        .flat_map(|status| &status.secrets);
     let mut list: Vec<SecretStatus> = needed
         .iter()
         .filter_map(|need| {
@@ -272,7 +357,9 @@ fn secret_list(observed: &Observed) -> Vec<SecretStatus> {
         .collect();
     // A Secret that guards data and was seen once stays on the list: that is how its loss is known.
     for secret in former {
-        let guards = needed.iter().any(|need| need.name == secret.name && need.purpose.guards_data())
+        let guards = needed
+            .iter()
+            .any(|need| need.name == secret.name && need.purpose.guards_data())
             || secret.purpose == Purpose::Generated.describe();
         if guards && !list.iter().any(|listed| listed.name == secret.name) {
             list.push(secret.clone());

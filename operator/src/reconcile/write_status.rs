@@ -25,12 +25,17 @@ pub struct StatusMemory(Mutex<HashMap<Owner, (String, MedicalDeploymentStatus)>>
 impl StatusMemory {
     fn is_written(&self, owner: &Owner, uid: &str, status: &MedicalDeploymentStatus) -> bool {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.get(owner).is_some_and(|(of, written)| of == uid && written == status)
+        memory
+            .get(owner)
+            .is_some_and(|(of, written)| of == uid && written == status)
     }
 
     /// Forgets a deployment that is gone.
     pub fn forget(&self, owner: &Owner) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(owner);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(owner);
     }
 }
 
@@ -53,7 +58,12 @@ pub async fn write(
         "metadata": {"name": owner.name, "uid": uid},
         "status": status,
     });
-    api.patch_status(&owner.name, &PatchParams::apply(STATUS_MANAGER).force(), &Patch::Apply(&object)).await?;
+    api.patch_status(
+        &owner.name,
+        &PatchParams::apply(STATUS_MANAGER).force(),
+        &Patch::Apply(&object),
+    )
+    .await?;
     memory
         .0
         .lock()

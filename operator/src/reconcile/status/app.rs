@@ -42,11 +42,19 @@ fn wanted(observed: &Observed) -> i32 {
 }
 
 pub(super) fn replicas_ready(observed: &Observed) -> String {
-    format!("{}/{}", view(observed).map_or(0, |view| view.ready), wanted(observed))
+    format!(
+        "{}/{}",
+        view(observed).map_or(0, |view| view.ready),
+        wanted(observed)
+    )
 }
 
 fn pods<'a>(observed: &'a Observed, component: Component) -> impl Iterator<Item = &'a PodView> {
-    observed.children.pods.values().filter(move |pod| pod.component == component.as_str() && !pod.deleting)
+    observed
+        .children
+        .pods
+        .values()
+        .filter(move |pod| pod.component == component.as_str() && !pod.deleting)
 }
 
 /// Why a pod does not come up: reason and message.
@@ -77,24 +85,44 @@ pub(super) fn available(observed: &Observed) -> Judgement {
         return Judgement::not_yet(at.reason, format!("the new version {}", at.message));
     }
     if app.observed_generation < object.generation {
-        return Judgement::not_yet("RollingOut", "the Deployment controller has not seen the new version yet");
+        return Judgement::not_yet(
+            "RollingOut",
+            "the Deployment controller has not seen the new version yet",
+        );
     }
     let wanted = wanted(observed);
     if app.wanted == wanted && app.updated == wanted && app.replicas == wanted && app.available >= wanted {
         return if wanted == 0 {
             Judgement::holds("ScaledToZero", "no pods are wanted")
         } else {
-            Judgement::holds("PodsAvailable", format!("{wanted} of {wanted} pods are available"))
+            Judgement::holds(
+                "PodsAvailable",
+                format!("{wanted} of {wanted} pods are available"),
+            )
         };
     }
-    let sum = format!("{} of {wanted} pods are available, {} of the new version", app.available, app.updated);
-    if let Some((reason, message)) = pods(observed, Component::App).filter(|pod| !pod.ready).find_map(trouble) {
+    let sum = format!(
+        "{} of {wanted} pods are available, {} of the new version",
+        app.available, app.updated
+    );
+    if let Some((reason, message)) = pods(observed, Component::App)
+        .filter(|pod| !pod.ready)
+        .find_map(trouble)
+    {
         return Judgement::failed(&reason, format!("{sum}; {message}"));
     }
-    if let Some(quota) = app.conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True") {
+    if let Some(quota) = app
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "ReplicaFailure" && c.status == "True")
+    {
         return Judgement::failed("ReplicaFailure", format!("{sum}; {}", quota.message));
     }
-    if app.conditions.iter().any(|c| c.type_ == "Progressing" && c.reason == "ProgressDeadlineExceeded") {
+    if app
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Progressing" && c.reason == "ProgressDeadlineExceeded")
+    {
         return Judgement::failed(
             "ProgressDeadlineExceeded",
             format!("{sum}; the new pods do not become ready: read their logs"),
@@ -106,22 +134,40 @@ pub(super) fn available(observed: &Observed) -> Judgement {
 /// Whether the init Job of the present image and configuration succeeded; `None` when there is none.
 pub(super) fn migrated(observed: &Observed) -> Option<Judgement> {
     let planned = observed.plan.iter().find(|child| child.kind == Kind::Job)?;
-    let Some(Detail::Job(job)) = observed.children.get(Kind::Job, &planned.name).map(|view| &view.detail) else {
+    let Some(Detail::Job(job)) = observed
+        .children
+        .get(Kind::Job, &planned.name)
+        .map(|view| &view.detail)
+    else {
         return Some(match observed.outcome.at(Kind::Job, &planned.name) {
             Some(at) => Judgement::not_yet(at.reason, format!("the init Job {}", at.message)),
             None => Judgement::not_yet("NotMigrated", "the init Job is not there yet"),
         });
     };
     if job.complete {
-        return Some(Judgement::holds("Migrated", format!("Job {} succeeded", planned.name)));
+        return Some(Judgement::holds(
+            "Migrated",
+            format!("Job {} succeeded", planned.name),
+        ));
     }
-    let pods: Vec<&PodView> =
-        pods(observed, Component::Init).filter(|pod| pod.job.as_deref() == Some(planned.name.as_str())).collect();
-    let said = pods.iter().filter_map(|pod| pod.terminated.as_ref()).filter(|end| end.exit_code != 0).last();
-    let said: String = said.map(|end| end.message.trim().chars().take(300).collect()).unwrap_or_default();
+    let pods: Vec<&PodView> = pods(observed, Component::Init)
+        .filter(|pod| pod.job.as_deref() == Some(planned.name.as_str()))
+        .collect();
+    let said = pods
+        .iter()
+        .filter_map(|pod| pod.terminated.as_ref())
+        .filter(|end| end.exit_code != 0)
+        .last();
+    let said: String = said
+        .map(|end| end.message.trim().chars().take(300).collect())
+        .unwrap_or_default();
     if let Some(why) = &job.failed {
         let message = if said.is_empty() { why.clone() } else { said };
-        return Some(Judgement::failed("MigrationFailed", format!("Job {} failed: {message}", planned.name)));
+        let remedy = "correct the spec, or delete the Job to let it be tried again";
+        return Some(Judgement::failed(
+            "MigrationFailed",
+            format!("Job {} failed: {message}; {remedy}", planned.name),
+        ));
     }
     if let Some((reason, message)) = pods.iter().find_map(|pod| trouble(pod)) {
         return Some(Judgement::failed(&reason, message));
@@ -138,19 +184,35 @@ pub(super) fn migrated(observed: &Observed) -> Option<Judgement> {
 pub(super) fn autoscaling(observed: &Observed) -> Option<Judgement> {
     observed.deployment.spec.autoscaling.as_ref()?;
     let name = observed.names.app();
-    let view = observed.children.get(Kind::HorizontalPodAutoscaler, &name).map(|view| &view.detail);
+    let view = observed
+        .children
+        .get(Kind::HorizontalPodAutoscaler, &name)
+        .map(|view| &view.detail);
     let Some(Detail::Autoscaler(AutoscalerView { conditions, .. })) = view else {
-        return Some(Judgement::not_yet("AutoscalerMissing", "the HorizontalPodAutoscaler is not there yet"));
+        return Some(Judgement::not_yet(
+            "AutoscalerMissing",
+            "the HorizontalPodAutoscaler is not there yet",
+        ));
     };
-    if let Some(failing) = conditions
-        .iter()
-        .find(|condition| ["AbleToScale", "ScalingActive"].contains(&condition.type_.as_str()) && condition.status == "False")
-    {
-        return Some(Judgement::not_yet(&failing.reason, format!("the HorizontalPodAutoscaler: {}", failing.message)));
+    if let Some(failing) = conditions.iter().find(|condition| {
+        ["AbleToScale", "ScalingActive"].contains(&condition.type_.as_str()) && condition.status == "False"
+    }) {
+        return Some(Judgement::not_yet(
+            &failing.reason,
+            format!("the HorizontalPodAutoscaler: {}", failing.message),
+        ));
     }
-    Some(if conditions.iter().any(|condition| condition.type_ == "ScalingActive" && condition.status == "True") {
-        Judgement::holds("ScalingActive", "the HorizontalPodAutoscaler reads its metrics")
-    } else {
-        Judgement::not_yet("WaitingForMetrics", "the HorizontalPodAutoscaler has read no metrics yet")
-    })
+    Some(
+        if conditions
+            .iter()
+            .any(|condition| condition.type_ == "ScalingActive" && condition.status == "True")
+        {
+            Judgement::holds("ScalingActive", "the HorizontalPodAutoscaler reads its metrics")
+        } else {
+            Judgement::not_yet(
+                "WaitingForMetrics",
+                "the HorizontalPodAutoscaler has read no metrics yet",
+            )
+        },
+    )
 }

@@ -30,7 +30,10 @@ struct Verified {
     verified: bool,
 }
 
-fn ends<'a>(observed: &'a Observed, component: Component) -> impl Iterator<Item = (&'a Termination, Timestamp)> {
+fn ends<'a>(
+    observed: &'a Observed,
+    component: Component,
+) -> impl Iterator<Item = (&'a Termination, Timestamp)> {
     let ended = |pod: &PodView| pod.phase == "Succeeded" || pod.phase == "Failed";
     observed
         .children
@@ -86,7 +89,11 @@ pub(super) fn status(observed: &Observed, former: Option<BackupStatus>) -> Optio
 
 fn said(end: &Termination) -> String {
     let message: String = end.message.trim().chars().take(300).collect();
-    if message.is_empty() { format!("ended with code {} and no message", end.exit_code) } else { message }
+    if message.is_empty() {
+        format!("ended with code {} and no message", end.exit_code)
+    } else {
+        message
+    }
 }
 
 /// Whether the last dump and the last verification succeeded; `None` when there are no backups.
@@ -95,23 +102,41 @@ pub(super) fn judge(observed: &Observed, status: Option<&BackupStatus>) -> Optio
         return None;
     }
     let Some(status) = status else {
-        return Some(Judgement::unknown(NO_BACKUP_YET, "no dump was made yet; the first is made on schedule"));
+        return Some(Judgement::unknown(
+            NO_BACKUP_YET,
+            "no dump was made yet; the first is made on schedule",
+        ));
     };
     let after = |failure: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
                  success: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
-        failure.as_ref().is_some_and(|failure| success.as_ref().is_none_or(|success| success.0 < failure.0))
+        failure
+            .as_ref()
+            .is_some_and(|failure| success.as_ref().is_none_or(|success| success.0 < failure.0))
     };
     let message = |text: &Option<String>| text.clone().unwrap_or_default();
     Some(if after(&status.last_failure_time, &status.last_success_time) {
-        Judgement::failed("BackupFailed", format!("the last dump failed: {}", message(&status.last_failure)))
-    } else if after(&status.last_verify_failure_time, &status.last_verified_time) {
         Judgement::failed(
-            "VerificationFailed",
-            format!("the last verification failed: {}", message(&status.last_verify_failure)),
+            "BackupFailed",
+            format!("the last dump failed: {}", message(&status.last_failure)),
         )
     } else if let Some(last) = &status.last_success_time {
-        Judgement::holds("BackupSucceeded", format!("the last good dump was finished at {}", last.0))
+        if after(&status.last_verify_failure_time, &status.last_verified_time) {
+            let why = message(&status.last_verify_failure);
+            Judgement::failed(
+                "VerificationFailed",
+                format!("the last verification failed: {why}"),
+            )
+        } else {
+            Judgement::holds(
+                "BackupSucceeded",
+                format!("the last good dump was finished at {}", last.0),
+            )
+        }
     } else {
-        Judgement::unknown(NO_BACKUP_YET, "no dump was made yet; the first is made on schedule")
+        // A verification that is due before the first dump finds nothing to verify.
+        Judgement::unknown(
+            NO_BACKUP_YET,
+            "no dump was made yet; the first is made on schedule",
+        )
     })
 }

@@ -20,7 +20,10 @@ pub(super) fn list(observed: &Observed) -> Vec<ChildStatus> {
         .chain(observed.plan.iter().map(|child| (child.kind, child.name.clone())))
         .collect();
     names.sort();
-    names.into_iter().map(|(kind, name)| status(observed, kind, name)).collect()
+    names
+        .into_iter()
+        .map(|(kind, name)| status(observed, kind, name))
+        .collect()
 }
 
 fn status(observed: &Observed, kind: Kind, name: String) -> ChildStatus {
@@ -32,7 +35,12 @@ fn status(observed: &Observed, kind: Kind, name: String) -> ChildStatus {
         (Some(view), None) => state(view),
         (Some(_), Some(_)) => ChildState::Progressing,
     };
-    ChildStatus { kind: kind.info().name.to_owned(), name, state, message: obstacle.map(|at| at.message.clone()) }
+    ChildStatus {
+        kind: kind.info().name.to_owned(),
+        name,
+        state,
+        message: obstacle.map(|at| at.message.clone()),
+    }
 }
 
 fn state(view: &View) -> ChildState {
@@ -41,7 +49,9 @@ fn state(view: &View) -> ChildState {
     }
     match &view.detail {
         Detail::Deployment(app)
-            if app.observed_generation < view.generation || app.available < app.wanted || app.updated < app.wanted =>
+            if app.observed_generation < view.generation
+                || app.available < app.wanted
+                || app.updated < app.wanted =>
         {
             ChildState::Progressing
         }

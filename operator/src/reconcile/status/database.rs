@@ -12,10 +12,19 @@ use crate::{
 };
 
 /// Phases that do not end without a person.
-const FATAL: [&str; 4] = ["unrecoverable", "Invalid cluster definition", "Unable to create", "invalid image catalog"];
+const FATAL: [&str; 4] = [
+    "unrecoverable",
+    "Invalid cluster definition",
+    "Unable to create",
+    "invalid image catalog",
+];
 
 fn view<'a>(observed: &'a Observed) -> Option<&'a ClusterView> {
-    match &observed.children.get(Kind::Cluster, &observed.names.cluster())?.detail {
+    match &observed
+        .children
+        .get(Kind::Cluster, &observed.names.cluster())?
+        .detail
+    {
         Detail::Cluster(cluster) => Some(cluster),
         _ => None,
     }
@@ -30,29 +39,57 @@ pub(super) fn judge(observed: &Observed) -> Judgement {
             None => Judgement::not_yet("ClusterMissing", "the Cluster is not there yet"),
         };
     };
-    if let Some(at) = observed.outcome.failures.iter().find(|at| at.kind == Kind::Cluster) {
+    if let Some(at) = observed
+        .outcome
+        .failures
+        .iter()
+        .find(|at| at.kind == Kind::Cluster)
+    {
         return Judgement::failed(at.reason, at.message.clone());
     }
     let wanted = observed.deployment.spec.database.managed.instances;
     let sum = format!("{} of {wanted} instances are ready", cluster.ready);
-    let phase = if cluster.phase.is_empty() { "no phase reported yet" } else { &cluster.phase };
+    let phase = if cluster.phase.is_empty() {
+        "no phase reported yet"
+    } else {
+        &cluster.phase
+    };
     if FATAL.iter().any(|fatal| phase.contains(fatal)) {
         return Judgement::failed("DatabaseFailed", format!("{sum}; CloudNativePG: {phase}"));
     }
     if let Some(role) = cluster.roles_failing.first() {
-        return Judgement::failed("RoleNotApplied", format!("CloudNativePG could not apply the role {role}: see the Cluster's status.managedRolesStatus"));
+        return Judgement::failed(
+            "RoleNotApplied",
+            format!(
+                "CloudNativePG could not apply the role {role}: see the Cluster's status.managedRolesStatus"
+            ),
+        );
     }
-    let holds = |type_: &str| cluster.conditions.iter().any(|c| c.type_ == type_ && c.status == "True");
+    let holds = |type_: &str| {
+        cluster
+            .conditions
+            .iter()
+            .any(|c| c.type_ == type_ && c.status == "True")
+    };
     if holds("cnpg.io/hibernation") {
-        return Judgement::failed("Hibernated", "the Cluster is hibernated: remove its annotation cnpg.io/hibernation");
+        return Judgement::failed(
+            "Hibernated",
+            "the Cluster is hibernated: remove its annotation cnpg.io/hibernation",
+        );
     }
     if cluster.ready < wanted || cluster.wanted != wanted || !holds("Ready") {
         return Judgement::not_yet("InstancesNotReady", format!("{sum}; CloudNativePG: {phase}"));
     }
     if cluster.image != cluster.wanted_image {
-        return Judgement::not_yet("ImageUpdating", format!("{sum}; not all run the wanted image yet"));
+        return Judgement::not_yet(
+            "ImageUpdating",
+            format!("{sum}; not all run the wanted image yet"),
+        );
     }
-    if let Some(role) = [APP_ROLE, BACKUP_ROLE].iter().find(|role| !cluster.roles_reconciled.contains(**role)) {
+    if let Some(role) = [APP_ROLE, BACKUP_ROLE]
+        .iter()
+        .find(|role| !cluster.roles_reconciled.contains(**role))
+    {
         return Judgement::not_yet("RolesNotReady", format!("the role {role} is not there yet"));
     }
     Judgement::holds("InstancesReady", sum)
