@@ -16,7 +16,7 @@ use medical_crds::names::{Component, Names};
 use crate::CreateUser;
 
 const PASSWORD_DIRECTORY: &str = "/run/secrets/medical/new-user";
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 pub(crate) async fn run(user: CreateUser) -> anyhow::Result<()> {
     let password = password(&user)?;
@@ -66,7 +66,7 @@ fn password(user: &CreateUser) -> anyhow::Result<String> {
     let mut text = String::new();
     match &user.password_file {
         Some(file) => {
-            text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+            text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         }
         None => {
             std::io::stdin().read_to_string(&mut text)?;

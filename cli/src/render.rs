@@ -1,6 +1,6 @@
 //! `render`: the whole plan for a resource, without a cluster.
 
-use std::{collections::BTreeMap, fs, io::Read, path::Path};
+use std::{collections::BTreeMap, fmt::Write, fs, io::Read, path::Path};
 
 use anyhow::{Context, bail};
 use medical_crds::{MedicalDeployment, check, names::Names};
@@ -55,12 +55,13 @@ fn render(text: &str, namespace: &str) -> anyhow::Result<String> {
     let mut output = String::new();
     for need in secrets::needed(&deployment.spec, &inputs.names) {
         let keys: Vec<&str> = need.keys.iter().map(String::as_str).collect();
-        output.push_str(&format!(
-            "# Secret {}: {}; keys {}; generated once\n",
+        let purpose = need.purpose.describe();
+        writeln!(
+            output,
+            "# Secret {}: {purpose}; keys {}; generated once",
             need.name,
-            need.purpose.describe(),
             keys.join(", ")
-        ));
+        )?;
     }
     for child in plan(&inputs) {
         output.push_str("---\n");

@@ -75,7 +75,7 @@ fn describe(deployment: &MedicalDeployment) -> String {
             .to_vec(),
     ];
     rows.extend(status.children.iter().map(|child| {
-        let state = match child.state {
+        let word = match child.state {
             ChildState::Ready => "ready",
             ChildState::Progressing => "progressing",
             ChildState::Failed => "failed",
@@ -84,7 +84,7 @@ fn describe(deployment: &MedicalDeployment) -> String {
         vec![
             child.kind.clone(),
             child.name.clone(),
-            state.to_owned(),
+            word.to_owned(),
             child.message.clone().unwrap_or_default(),
         ]
     }));

@@ -9,7 +9,7 @@ use std::{
 use crate::store::Owner;
 
 const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// Failures in a row, by deployment.
 #[derive(Default)]
@@ -39,7 +39,9 @@ pub fn spread(base: Duration, owner: &Owner) -> Duration {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     owner.hash(&mut hasher);
-    base + base.mul_f64((hasher.finish() % 1000) as f64 / 5000.0)
+    // At most 999, so that nothing is lost.
+    let thousandths = u32::try_from(hasher.finish() % 1000).unwrap_or_default();
+    base + base / 5000 * thousandths
 }
 
 #[cfg(test)]

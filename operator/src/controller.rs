@@ -42,7 +42,7 @@ type Guarded = DeserializeGuard<MedicalDeployment>;
 /// Set while `deletionPolicy` is Delete, so that the loss is told before it happens.
 pub const FINALIZER: &str = "medops.dev/announce-data-deletion";
 /// A pass that takes longer is given up and tried again.
-const PASS_DEADLINE: Duration = Duration::from_secs(60);
+const PASS_DEADLINE: Duration = Duration::from_mins(1);
 /// How long to wait for something that is under way; a watch normally tells earlier.
 const WAITING: Duration = Duration::from_secs(30);
 

@@ -116,7 +116,6 @@ impl Candidate {
                     ..ObjectMeta::default()
                 },
                 spec: Some(self.claim(now, 0)),
-                ..Lease::default()
             };
             self.api.create(&PostParams::default(), &lease).await?;
             return Ok(Try::Holding);

@@ -110,12 +110,12 @@ async fn run_operator(run: Run) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let store = Arc::new(Store::new(watches::all()));
 
-    let admin = admin::Admin {
+    let told = admin::Admin {
         store: store.clone(),
         metrics: metrics.clone(),
     };
-    let admin = tokio::spawn(admin::serve(run.admin_listen, admin));
-    let (changes, changed) = mpsc::unbounded();
+    let admin = tokio::spawn(admin::serve(run.admin_listen, told));
+    let (changes, touched) = mpsc::unbounded();
     for watched in watches::all() {
         tokio::spawn(watches::feed(
             client.clone(),
@@ -158,7 +158,7 @@ async fn run_operator(run: Run) -> anyhow::Result<()> {
         backoff: Backoff::default(),
     });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let mut passes = Box::pin(controller::run(context, run.concurrency, changed, async {
+    let mut passes = Box::pin(controller::run(context, run.concurrency, touched, async {
         let _ = stopped.await;
     }));
     tokio::select! {

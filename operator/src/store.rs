@@ -214,19 +214,22 @@ impl Store {
     /// An object is gone. Returns the deployments whose picture changed.
     pub fn delete(&self, watched: Watched, object: &DynamicObject) -> Vec<Owner> {
         let (namespace, name) = place(object);
-        self.forget(watched, namespace, name)
+        self.forget(watched, &namespace, &name)
     }
 
-    fn forget(&self, watched: Watched, namespace: String, name: String) -> Vec<Owner> {
+    fn forget(&self, watched: Watched, namespace: &str, name: &str) -> Vec<Owner> {
         let mut contents = self.lock();
         if watched == Watched::ApiServer {
-            contents.api_server.remove(&name);
+            contents.api_server.remove(name);
             return contents.owners.keys().cloned().collect();
         }
-        let Some(owner) = contents.places.remove(&(watched, namespace, name.clone())) else {
+        let Some(owner) = contents
+            .places
+            .remove(&(watched, namespace.to_owned(), name.to_owned()))
+        else {
             return Vec::new();
         };
-        remove(contents.owners.get_mut(&owner), watched, &name);
+        remove(contents.owners.get_mut(&owner), watched, name);
         vec![owner]
     }
 
@@ -249,7 +252,7 @@ impl Store {
                 .collect()
         };
         gone.into_iter()
-            .flat_map(|(namespace, name)| self.forget(watched, namespace, name))
+            .flat_map(|(namespace, name)| self.forget(watched, &namespace, &name))
             .collect()
     }
 }

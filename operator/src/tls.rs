@@ -60,7 +60,7 @@ impl CertificateFacts {
                         .unwrap_or_default();
                 }
                 x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => {
-                    facts.key_id = hex::encode(id.0)
+                    facts.key_id = hex::encode(id.0);
                 }
                 _ => {}
             }

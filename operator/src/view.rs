@@ -473,7 +473,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn config_map(data: &str, extra: Value) -> DynamicObject {
+    fn config_map(data: &str, extra: &Value) -> DynamicObject {
         let mut value = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "c", "resourceVersion": "1", "labels": {"a": "b"}}, "data": {"k": data}});
         value["metadata"]
@@ -485,24 +485,24 @@ mod tests {
 
     #[test]
     fn the_fingerprint_ignores_bookkeeping_and_sees_every_change() {
-        let base = View::of(Kind::ConfigMap, &config_map("v", json!({}))).fingerprint;
+        let base = View::of(Kind::ConfigMap, &config_map("v", &json!({}))).fingerprint;
         let bumped = config_map(
             "v",
-            json!({"resourceVersion": "2", "managedFields": [{"manager": "m"}]}),
+            &json!({"resourceVersion": "2", "managedFields": [{"manager": "m"}]}),
         );
         assert_eq!(View::of(Kind::ConfigMap, &bumped).fingerprint, base);
         assert_ne!(
-            View::of(Kind::ConfigMap, &config_map("w", json!({}))).fingerprint,
+            View::of(Kind::ConfigMap, &config_map("w", &json!({}))).fingerprint,
             base
         );
         assert_ne!(
-            View::of(Kind::ConfigMap, &config_map("v", json!({"labels": {"a": "c"}}))).fingerprint,
+            View::of(Kind::ConfigMap, &config_map("v", &json!({"labels": {"a": "c"}}))).fingerprint,
             base
         );
         assert_ne!(
             View::of(
                 Kind::ConfigMap,
-                &config_map("v", json!({"annotations": {"x": "y"}}))
+                &config_map("v", &json!({"annotations": {"x": "y"}}))
             )
             .fingerprint,
             base

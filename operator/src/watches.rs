@@ -110,15 +110,15 @@ pub async fn feed(
 
 /// Whether the API server does not know the kind.
 fn is_absent(error: &watcher::Error) -> bool {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        _ => return false,
-    };
-    status.code == 404
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => status.code == 404,
+        _ => false,
+    }
 }
 
 /// Time between two looks at a deployment that nothing happened to.
-pub const RESYNC: Duration = Duration::from_secs(600);
+pub const RESYNC: Duration = Duration::from_mins(10);

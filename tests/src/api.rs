@@ -27,16 +27,26 @@ impl ApiClient {
     /// When the Service or the authority is not there.
     pub async fn connect(lab: &Lab, name: &str) -> anyhow::Result<Self> {
         let service = lab.api::<Service>().get(name).await?;
-        let ip = service.spec.and_then(|spec| spec.cluster_ip).context("no cluster IP")?;
+        let ip = service
+            .spec
+            .and_then(|spec| spec.cluster_ip)
+            .context("no cluster IP")?;
         let secret = lab.api::<Secret>().get(&format!("{name}-tls")).await?;
-        let authority = secret.data.and_then(|mut data| data.remove("ca.crt")).context("no ca.crt")?;
+        let authority = secret
+            .data
+            .and_then(|mut data| data.remove("ca.crt"))
+            .context("no ca.crt")?;
         let host = format!("{name}.{}.svc", lab.namespace);
         let http = Client::builder()
             .tls_certs_only([Certificate::from_pem(&authority.0)?])
             .resolve(&host, SocketAddr::new(ip.parse()?, 443))
             .timeout(std::time::Duration::from_secs(10))
             .build()?;
-        Ok(Self { http, base: format!("https://{host}"), token: None })
+        Ok(Self {
+            http,
+            base: format!("https://{host}"),
+            token: None,
+        })
     }
 
     /// Sends a request.
@@ -59,14 +69,30 @@ impl ApiClient {
     /// # Errors
     /// When either fails.
     pub async fn as_clinician(mut self, lab: &Lab, name: &str, email: &str) -> anyhow::Result<Self> {
-        let arguments =
-            ["create-user", name, "-n", &lab.namespace, "--email", email, "--role", "clinician", "--if-absent"];
+        let arguments = [
+            "create-user",
+            name,
+            "-n",
+            &lab.namespace,
+            "--email",
+            email,
+            "--role",
+            "clinician",
+            "--if-absent",
+        ];
         kubectl_medical(&arguments, PASSWORD)?;
         let credentials = json!({"email": email, "password": PASSWORD});
-        let answer = self.send(Method::POST, "/api/auth/login", Some(credentials)).await?;
+        let answer = self
+            .send(Method::POST, "/api/auth/login", Some(credentials))
+            .await?;
         ensure!(answer.status() == 200, "login: {}", answer.status());
         let body: Value = answer.json().await?;
-        self.token = Some(body["accessToken"].as_str().context("no access token")?.to_owned());
+        self.token = Some(
+            body["access_token"]
+                .as_str()
+                .context("no access token")?
+                .to_owned(),
+        );
         Ok(self)
     }
 
@@ -75,7 +101,9 @@ impl ApiClient {
     /// # Errors
     /// When the application refuses.
     pub async fn create_patient(&self, patient: &Value) -> anyhow::Result<String> {
-        let answer = self.send(Method::POST, "/api/patients", Some(patient.clone())).await?;
+        let answer = self
+            .send(Method::POST, "/api/patients", Some(patient.clone()))
+            .await?;
         let status = answer.status();
         let body: Value = answer.json().await?;
         ensure!(status == 201, "create: {status}: {body}");
@@ -87,7 +115,9 @@ impl ApiClient {
     /// # Errors
     /// When the application refuses.
     pub async fn patient(&self, id: &str) -> anyhow::Result<Value> {
-        let answer = self.send(Method::GET, &format!("/api/patients/{id}"), None).await?;
+        let answer = self
+            .send(Method::GET, &format!("/api/patients/{id}"), None)
+            .await?;
         let status = answer.status();
         let body: Value = answer.json().await?;
         ensure!(status == 200, "read: {status}: {body}");
@@ -128,7 +158,20 @@ pub async fn sql(lab: &Lab, name: &str, statement: &str) -> anyhow::Result<Strin
         .and_then(|database| database.primary)
         .context("no primary yet")?;
     crate::commands::kubectl(&[
-        "-n", &lab.namespace, "exec", &primary, "-c", "postgres", "--", "psql", "-qAtX", "-d", "app", "-v",
-        "ON_ERROR_STOP=1", "-c", statement,
+        "-n",
+        &lab.namespace,
+        "exec",
+        &primary,
+        "-c",
+        "postgres",
+        "--",
+        "psql",
+        "-qAtX",
+        "-d",
+        "app",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        statement,
     ])
 }

@@ -1,6 +1,9 @@
 //! Commands that a user would type.
 
-use std::{io::Write, process::{Command, Stdio}};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, bail};
 
@@ -30,7 +33,11 @@ pub fn run_with_input(program: &str, arguments: &[&str], input: &str) -> anyhow:
     let output = child.wait_with_output()?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        bail!("{program} {}: {}{stdout}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{program} {}: {}{stdout}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(stdout)
 }

@@ -35,7 +35,9 @@ pub async fn client() -> Client {
         std::env::var_os("KUBECONFIG").is_some() && std::env::var_os("MEDOPS_TEST_KUBECONFIG").is_some(),
         "there is no cluster to test: run `cargo xtask test --tier cluster` (or control-plane)"
     );
-    Client::try_default().await.expect("the kubeconfig of the tests names a cluster")
+    Client::try_default()
+        .await
+        .expect("the kubeconfig of the tests names a cluster")
 }
 
 /// Runs a test in a namespace of its own. A test that fails leaves a folder with what happened there; one that
@@ -56,15 +58,24 @@ where
         "pod-security.kubernetes.io/enforce": "restricted",
     }}}))
     .expect("a namespace");
-    namespaces.create(&PostParams::default(), &object).await.expect("the namespace is created");
-    let lab = Lab { client, namespace: namespace.clone() };
+    namespaces
+        .create(&PostParams::default(), &object)
+        .await
+        .expect("the namespace is created");
+    let lab = Lab {
+        client,
+        namespace: namespace.clone(),
+    };
     let result = AssertUnwindSafe(test(lab)).catch_unwind().await;
     if let Err(panic) = result {
         let folder = dump(&namespace);
         eprintln!("what happened in {namespace} is in {}", folder.display());
         std::panic::resume_unwind(panic);
     }
-    namespaces.delete(&namespace, &DeleteParams::background()).await.expect("the namespace is deleted");
+    namespaces
+        .delete(&namespace, &DeleteParams::background())
+        .await
+        .expect("the namespace is deleted");
 }
 
 /// Writes resources, Events and logs of a namespace into a folder.
@@ -79,11 +90,44 @@ fn dump(namespace: &str) -> PathBuf {
     };
     keep("resources.txt", &["-n", namespace, "get", kinds, "-o", "wide"]);
     keep("resources.yaml", &["-n", namespace, "get", kinds, "-o", "yaml"]);
-    keep("events.txt", &["-n", namespace, "get", "events", "--sort-by=.metadata.creationTimestamp"]);
-    keep("operator.log", &["-n", "medical-operator-system", "logs", "-l", "app.kubernetes.io/name=medical-operator", "--tail=2000"]);
-    for pod in kubectl(&["-n", namespace, "get", "pods", "-o", "name"]).unwrap_or_default().lines() {
+    keep(
+        "events.txt",
+        &[
+            "-n",
+            namespace,
+            "get",
+            "events",
+            "--sort-by=.metadata.creationTimestamp",
+        ],
+    );
+    keep(
+        "operator.log",
+        &[
+            "-n",
+            "medical-operator-system",
+            "logs",
+            "-l",
+            "app.kubernetes.io/name=medical-operator",
+            "--tail=2000",
+        ],
+    );
+    for pod in kubectl(&["-n", namespace, "get", "pods", "-o", "name"])
+        .unwrap_or_default()
+        .lines()
+    {
         let file = format!("{}.log", pod.trim_start_matches("pod/"));
-        keep(&file, &["-n", namespace, "logs", pod, "--all-containers", "--prefix", "--tail=500"]);
+        keep(
+            &file,
+            &[
+                "-n",
+                namespace,
+                "logs",
+                pod,
+                "--all-containers",
+                "--prefix",
+                "--tail=500",
+            ],
+        );
     }
     folder
 }
@@ -114,7 +158,9 @@ impl Lab {
             "metadata": {"name": name},
             "spec": spec,
         });
-        self.deployments().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await
+        self.deployments()
+            .patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object))
+            .await
     }
 
     /// The deployment now.
@@ -122,7 +168,10 @@ impl Lab {
     /// # Errors
     /// When it cannot be read.
     pub async fn get(&self, name: &str) -> anyhow::Result<MedicalDeployment> {
-        self.deployments().get(name).await.with_context(|| format!("MedicalDeployment {name}"))
+        self.deployments()
+            .get(name)
+            .await
+            .with_context(|| format!("MedicalDeployment {name}"))
     }
 
     /// Waits until a condition has the status, at the present generation, and returns its reason and message.
@@ -130,14 +179,18 @@ impl Lab {
     /// # Panics
     /// When that takes longer than `deadline`.
     pub async fn condition(&self, name: &str, type_: &str, status: &str, deadline: u64) -> (String, String) {
-        eventually(&format!("{type_}={status} of {name}"), seconds(deadline), || async {
-            let deployment = self.get(name).await?;
-            let found = condition_of(&deployment, type_)?;
-            if found.0 != status {
-                bail!("{type_} is {}: {}: {}", found.0, found.1, found.2);
-            }
-            Ok((found.1, found.2))
-        })
+        eventually(
+            &format!("{type_}={status} of {name}"),
+            seconds(deadline),
+            || async {
+                let deployment = self.get(name).await?;
+                let found = condition_of(&deployment, type_)?;
+                if found.0 != status {
+                    bail!("{type_} is {}: {}: {}", found.0, found.1, found.2);
+                }
+                Ok((found.1, found.2))
+            },
+        )
         .await
     }
 
@@ -164,7 +217,11 @@ pub fn condition_of(deployment: &MedicalDeployment, type_: &str) -> anyhow::Resu
     if condition.observed_generation != deployment.metadata.generation {
         bail!("{type_} describes an earlier generation");
     }
-    Ok((condition.status.clone(), condition.reason.clone(), condition.message.clone()))
+    Ok((
+        condition.status.clone(),
+        condition.reason.clone(),
+        condition.message.clone(),
+    ))
 }
 
 /// A spec for development that needs as little of a small machine as it can.

@@ -70,6 +70,14 @@ fn name(tier: TestTier) -> &'static str {
 fn unit(options: &Test, places: &Places) -> Result<()> {
     let tests = ["test", "--workspace", "--exclude", "medical-tests"];
     cargo(places).args(tests).args(passed_on(options)).visible()?;
+    let register = [
+        "test",
+        "--package",
+        "medical-tests",
+        "--test",
+        "requirements_register",
+    ];
+    cargo(places).args(register).args(passed_on(options)).visible()?;
     Run::new("go")
         .directory(places.kube().join("kind"))
         .env("CGO_ENABLED", "0")
@@ -83,7 +91,7 @@ fn unit(options: &Test, places: &Places) -> Result<()> {
 fn control_plane(options: &Test, places: &Places) -> Result<()> {
     let instance = up::control_plane(CONTROL_PLANE, places, &Progress::new())?;
     up::judges(places, &Progress::new())?;
-    test_inside(&instance, "control_plane", options, places)
+    test_inside(&instance, "control_plane", options, places, &[])
 }
 
 /// The operator is installed, and no sample: each test makes its own resources in its own namespaces.
@@ -95,12 +103,27 @@ fn cluster(options: &Test, places: &Places) -> Result<()> {
     let provider = Instance::recorded(places, CLUSTER)?.map_or(Provider::Local, |instance| instance.provider);
     let (instance, _) = up::cluster(CLUSTER, provider, extent, places, &Progress::new())?;
     up::judges(places, &Progress::new())?;
-    test_inside(&instance, "cluster", options, places)
+    // A deployment with its database is a lot for two cores.
+    test_inside(&instance, "cluster", options, places, &["--test-threads=3"])?;
+    // What disturbs the operator itself disturbs every other test.
+    test_inside(
+        &instance,
+        "cluster",
+        options,
+        places,
+        &["--ignored", "--test-threads=1"],
+    )
 }
 
 /// Compiles outside, where the registry can be reached, and runs inside, where the cluster can. Tests that start the
 /// operator or the kubectl plugin by themselves find them by a variable.
-fn test_inside(instance: &Instance, test: &str, options: &Test, places: &Places) -> Result<()> {
+fn test_inside(
+    instance: &Instance,
+    test: &str,
+    options: &Test,
+    places: &Places,
+    harness: &[&str],
+) -> Result<()> {
     const STARTED_BY_TESTS: [(&str, &str); 2] = [
         ("MEDOPS_TEST_OPERATOR", "medical-operator"),
         ("MEDOPS_TEST_KUBECTL_MEDICAL", "kubectl-medical"),
@@ -119,7 +142,9 @@ fn test_inside(instance: &Instance, test: &str, options: &Test, places: &Places)
         .args(["in", "--name", &instance.name])
         .arg(cargo::program())
         .args(words)
-        .args(passed_on(options));
+        .arg("--")
+        .args(harness)
+        .args(&options.arguments);
     for (variable, package) in STARTED_BY_TESTS {
         run = run.env(variable, programs.path(package)?);
     }

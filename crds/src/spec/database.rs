@@ -52,6 +52,8 @@ pub struct ManagedDatabase {
             .message("spec.database.managed.parameters: a parameter is named in lower case, as in postgresql.conf, with a value of at most 1024 characters"),
         validation = Rule::new("self.all(k, !(k in ['ssl', 'ssl_ca_file', 'ssl_cert_file', 'ssl_key_file', 'ssl_min_protocol_version', 'ssl_max_protocol_version', 'archive_mode', 'archive_command', 'listen_addresses', 'port', 'password_encryption', 'row_security', 'hba_file', 'ident_file', 'log_destination', 'logging_collector', 'primary_conninfo', 'restore_command', 'unix_socket_directories']))")
             .message("spec.database.managed.parameters must not set TLS, archiving, listening, logging or authentication parameters, because CloudNativePG or the operator sets them: remove the parameter"),
+        validation = Rule::new("self.all(k, !k.startsWith('auto_explain.') && !(k in ['debug_print_parse', 'debug_print_plan', 'debug_print_rewritten', 'log_min_duration_sample', 'log_min_error_statement', 'log_min_messages', 'log_parameter_max_length', 'log_parameter_max_length_on_error', 'log_transaction_sample_rate']))")
+            .message("spec.database.managed.parameters must not set what is logged of statements, because statements and their values hold PHI: remove the parameter; pg_stat_statements tells which statements are slow"),
         validation = Rule::new("!('log_statement' in self) || self['log_statement'] in ['none', 'ddl']")
             .message("spec.database.managed.parameters: log_statement must be 'none' or 'ddl', because the other values write PHI into the log"),
         validation = Rule::new("!('log_min_duration_statement' in self) || self['log_min_duration_statement'] == '-1'")

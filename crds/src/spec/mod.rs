@@ -73,6 +73,10 @@ use crate::quantity::Quantity;
         .message("spec.domain.allowedOrigins must all begin with https:// unless spec.environment is development: remove the http:// origins"),
     validation = Rule::new("self.environment != 'production' || (self.backup.logical.enabled && has(self.backup.logical.tiers.daily))")
         .message("spec.backup.logical must be enabled with a daily tier when spec.environment is production: set spec.backup.logical.enabled to true and spec.backup.logical.tiers.daily"),
+    validation = Rule::new("!has(self.autoscaling) || has(self.app.resources.requests.cpu)")
+        .message("spec.app.resources.requests.cpu must be set when spec.autoscaling is, because the autoscaler measures in percent of it: set it to what one pod normally uses, such as 250m"),
+    validation = Rule::new("!has(self.app.config) || !has(self.app.writablePaths) || !(self.app.config.mountPath in self.app.writablePaths)")
+        .message("spec.app.config.mountPath must not be one of spec.app.writablePaths, because two volumes cannot be mounted at one place: choose another directory for one of them"),
     validation = Rule::new("self.environment != 'production' || !has(self.network) || !has(self.network.egress) || self.network.egress.all(r, !r.cidr.endsWith('/0'))")
         .message("spec.network.egress must not allow every address (a prefix of /0) when spec.environment is production: name the networks that the application needs"),
 )]

@@ -50,7 +50,7 @@ pub struct EgressRule {
     /// What is there and why the application needs it, kept for the auditor as an annotation of the policy.
     #[schemars(length(min = 3, max = 200))]
     pub purpose: String,
-    /// The network in CIDR notation, for example 203.0.113.0/24 or 2001:db8::/32.
+    /// The network in CIDR notation, for example `203.0.113.0/24` or `2001:db8::/32`.
     #[schemars(length(min = 4, max = 43), regex(pattern = "^[0-9a-fA-F:.]+/[0-9]{1,3}$"))]
     pub cidr: String,
     /// Ports of the network.

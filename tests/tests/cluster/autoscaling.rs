@@ -2,7 +2,9 @@
 
 use anyhow::ensure;
 use k8s_openapi::api::apps::v1::Deployment;
-use medical_tests::{commands::kubectl, eventually, in_namespace, namespace::merged, namespace::small, waiting::seconds};
+use medical_tests::{
+    commands::kubectl, eventually, in_namespace, namespace::merged, namespace::small, waiting::seconds,
+};
 use serde_json::json;
 
 #[tokio::test]

@@ -20,12 +20,21 @@ async fn run_now(lab: &Lab, cron_job: &str, name: &str, change: impl FnOnce(&mut
         "spec": from["spec"]["jobTemplate"]["spec"]});
     job["spec"]["backoffLimit"] = json!(0);
     change(&mut job["spec"]["template"]["spec"]);
-    run_with_input("kubectl", &["-n", namespace, "create", "-f", "-"], &job.to_string()).expect("the Job is created");
+    run_with_input(
+        "kubectl",
+        &["-n", namespace, "create", "-f", "-"],
+        &job.to_string(),
+    )
+    .expect("the Job is created");
     eventually(&format!("Job {name} ends"), seconds(180), || async {
         let status = kubectl(&["-n", namespace, "get", "job", name, "-o", "json"])?;
         let status: Value = serde_json::from_str(&status)?;
         let holds = |type_: &str| {
-            status["status"]["conditions"].as_array().into_iter().flatten().any(|c| c["type"] == type_ && c["status"] == "True")
+            status["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|c| c["type"] == type_ && c["status"] == "True")
         };
         ensure!(holds("Complete") || holds("Failed"), "still running");
         Ok(holds("Complete"))

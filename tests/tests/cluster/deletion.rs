@@ -18,25 +18,56 @@ async fn a_deployment_deleted_with_retain_and_made_again_has_its_patients() {
         lab.apply("clinic", small()).await.expect("accepted");
         lab.ready("clinic").await;
         let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api.as_clinician(&lab, "clinic", "doctor@clinic.example").await.expect("logged in");
+        let api = api
+            .as_clinician(&lab, "clinic", "doctor@clinic.example")
+            .await
+            .expect("logged in");
         let id = api.create_patient(&planted_patient()).await.expect("created");
 
-        lab.deployments().delete("clinic", &DeleteParams::default()).await.expect("deleted");
+        lab.deployments()
+            .delete("clinic", &DeleteParams::default())
+            .await
+            .expect("deleted");
         eventually("the workload is gone", seconds(60), || async {
-            ensure!(lab.api::<Deployment>().get_opt("clinic").await?.is_none(), "still there");
+            ensure!(
+                lab.api::<Deployment>().get_opt("clinic").await?.is_none(),
+                "still there"
+            );
             Ok(())
         })
         .await;
-        let kept = kubectl(&["-n", &lab.namespace, "get", "cluster,pvc,secret,networkpolicy", "-o", "name"]).expect("listed");
-        for name in ["clinic-db", "clinic-keys", "clinic-db-app", "clinic-db-owner", "clinic-backup-key", "clinic-default-deny", "clinic-database"] {
+        let kept = kubectl(&[
+            "-n",
+            &lab.namespace,
+            "get",
+            "cluster,pvc,secret,networkpolicy",
+            "-o",
+            "name",
+        ])
+        .expect("listed");
+        for name in [
+            "clinic-db",
+            "clinic-keys",
+            "clinic-db-app",
+            "clinic-db-owner",
+            "clinic-backup-key",
+            "clinic-default-deny",
+            "clinic-database",
+        ] {
             assert!(kept.contains(&format!("/{name}\n")), "{name} is gone:\n{kept}");
         }
 
         lab.apply("clinic", small()).await.expect("accepted again");
         lab.ready("clinic").await;
         let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api.as_clinician(&lab, "clinic", "doctor@clinic.example").await.expect("logged in again");
-        assert_eq!(api.patient(&id).await.expect("read")["familyName"], planted::FAMILY_NAME);
+        let api = api
+            .as_clinician(&lab, "clinic", "doctor@clinic.example")
+            .await
+            .expect("logged in again");
+        assert_eq!(
+            api.patient(&id).await.expect("read")["familyName"],
+            planted::FAMILY_NAME
+        );
     })
     .await;
 }

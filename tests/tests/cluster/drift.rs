@@ -2,11 +2,7 @@
 
 use anyhow::{Context, ensure};
 use futures::future::join_all;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::Service,
-    networking::v1::NetworkPolicy,
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy};
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
@@ -108,14 +104,34 @@ async fn a_child_that_is_deleted_or_edited_is_as_it_was_within_ten_seconds() {
 async fn an_object_of_somebody_else_is_never_taken_over() {
     in_namespace("foreign", async |lab| {
         let namespace = lab.namespace.as_str();
-        kubectl(&["-n", namespace, "create", "configmap", "clinic-config", "--from-literal=theirs=yes"]).expect("created");
+        kubectl(&[
+            "-n",
+            namespace,
+            "create",
+            "configmap",
+            "clinic-config",
+            "--from-literal=theirs=yes",
+        ])
+        .expect("created");
         let mut spec = small();
         spec["app"]["config"] = json!({"files": {"app.conf": "ours=yes\n"}});
         lab.apply("clinic", spec).await.expect("accepted");
         let (reason, message) = lab.condition("clinic", "Accepted", "False", 60).await;
         assert_eq!(reason, "ForeignObject");
-        assert!(message.contains("ConfigMap clinic-config") && message.contains("rename"), "{message}");
-        let theirs = kubectl(&["-n", namespace, "get", "configmap", "clinic-config", "-o", "jsonpath={.data}"]).expect("there");
+        assert!(
+            message.contains("ConfigMap clinic-config") && message.contains("rename"),
+            "{message}"
+        );
+        let theirs = kubectl(&[
+            "-n",
+            namespace,
+            "get",
+            "configmap",
+            "clinic-config",
+            "-o",
+            "jsonpath={.data}",
+        ])
+        .expect("there");
         assert_eq!(theirs, r#"{"theirs":"yes"}"#);
         kubectl(&["-n", namespace, "delete", "configmap", "clinic-config"]).expect("removed");
         lab.condition("clinic", "Accepted", "True", 90).await;
@@ -137,9 +153,15 @@ async fn twenty_idle_resources_cost_no_write_and_no_list() {
         let mark = audit_log::mark().expect("an audit log");
         tokio::time::sleep(seconds(60)).await; // the minute itself is what is measured
         let requests = audit_log::since(&mark, audit_log::OPERATOR).expect("an audit log");
-        let about = requests.iter().filter(|request| request.namespace == lab.namespace).collect::<Vec<_>>();
+        let about = requests
+            .iter()
+            .filter(|request| request.namespace == lab.namespace)
+            .collect::<Vec<_>>();
         assert!(about.is_empty(), "{about:?}");
-        assert!(requests.iter().any(|request| request.resource == "leases"), "the operator was not seen at all");
+        assert!(
+            requests.iter().any(|request| request.resource == "leases"),
+            "the operator was not seen at all"
+        );
         let lists: Vec<_> = requests.iter().filter(|request| request.verb == "list").collect();
         assert!(lists.is_empty(), "{lists:?}");
     })

@@ -14,16 +14,28 @@ use serde_json::json;
 #[tokio::test]
 async fn a_wrong_image_degrades_with_the_pods_reason_while_the_old_pods_serve_and_heals_with_the_spec() {
     in_namespace("image", async |lab| {
-        let sound = merged(small(), json!({"app": {"image": "docker.io/library/busybox:latest",
-            "command": ["sh", "-c", "mkdir -p /tmp/www; exec httpd -f -p 8080 -h /tmp/www"]}}));
+        let sound = merged(
+            small(),
+            json!({"app": {"image": "docker.io/library/busybox:latest",
+            "command": ["sh", "-c", "mkdir -p /tmp/www; exec httpd -f -p 8080 -h /tmp/www"]}}),
+        );
         lab.apply("clinic", sound.clone()).await.expect("accepted");
         lab.ready("clinic").await;
-        let wrong = merged(sound.clone(), json!({"app": {"image": "docker.io/medops/no-such-image:1.0.0"}}));
+        let wrong = merged(
+            sound.clone(),
+            json!({"app": {"image": "docker.io/medops/no-such-image:1.0.0"}}),
+        );
         lab.apply("clinic", wrong).await.expect("accepted");
         lab.condition("clinic", "Degraded", "True", 120).await;
         let (reason, message) = lab.condition("clinic", "Ready", "False", 10).await;
-        assert!(["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"].contains(&reason.as_str()), "{reason}: {message}");
-        assert!(message.contains("1 of 1 pods are available"), "the old pod serves: {message}");
+        assert!(
+            ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"].contains(&reason.as_str()),
+            "{reason}: {message}"
+        );
+        assert!(
+            message.contains("1 of 1 pods are available"),
+            "the old pod serves: {message}"
+        );
         lab.apply("clinic", sound).await.expect("accepted");
         lab.ready("clinic").await;
     })
@@ -63,30 +75,62 @@ async fn a_database_password_changed_by_hand_is_taken_over_and_a_lost_one_is_rep
         lab.apply("clinic", small()).await.expect("accepted");
         lab.ready("clinic").await;
         let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api.as_clinician(&lab, "clinic", "doctor@clinic.example").await.expect("logged in");
+        let api = api
+            .as_clinician(&lab, "clinic", "doctor@clinic.example")
+            .await
+            .expect("logged in");
         let id = api.create_patient(&planted_patient()).await.expect("created");
 
         let secrets = lab.api::<Secret>();
         let password = "a-password-that-somebody-chose-by-hand-0123456789";
         let changed = json!({"stringData": {"password": password}});
-        secrets.patch("clinic-db-app", &PatchParams::default(), &Patch::Merge(changed)).await.expect("changed");
+        secrets
+            .patch("clinic-db-app", &PatchParams::default(), &Patch::Merge(changed))
+            .await
+            .expect("changed");
         let (reason, message) = lab.condition("clinic", "SecretsReady", "False", 30).await;
         assert_eq!(reason, "UriOutdated");
-        assert!(message.contains("clinic-db-app") && !message.contains(password), "{message}");
+        assert!(
+            message.contains("clinic-db-app") && !message.contains(password),
+            "{message}"
+        );
         let host = "clinic-db-rw";
         let uri = format!("postgresql://medical_app:{password}@{host}:5432/app");
         let mended = json!({"stringData": {"uri": uri}});
-        secrets.patch("clinic-db-app", &PatchParams::default(), &Patch::Merge(mended)).await.expect("mended");
+        secrets
+            .patch("clinic-db-app", &PatchParams::default(), &Patch::Merge(mended))
+            .await
+            .expect("mended");
         lab.ready("clinic").await;
-        api.patient(&id).await.expect("the patient is read with the new password");
-        let kept = secrets.get("clinic-db-app").await.expect("there").data.and_then(|mut data| data.remove("password"));
-        assert_eq!(kept.expect("a password").0, password.as_bytes(), "the password was replaced silently");
+        api.patient(&id)
+            .await
+            .expect("the patient is read with the new password");
+        let kept = secrets
+            .get("clinic-db-app")
+            .await
+            .expect("there")
+            .data
+            .and_then(|mut data| data.remove("password"));
+        assert_eq!(
+            kept.expect("a password").0,
+            password.as_bytes(),
+            "the password was replaced silently"
+        );
 
-        secrets.delete("clinic-keys", &DeleteParams::default()).await.expect("deleted");
+        secrets
+            .delete("clinic-keys", &DeleteParams::default())
+            .await
+            .expect("deleted");
         let (reason, message) = lab.condition("clinic", "SecretsReady", "False", 30).await;
         assert_eq!(reason, "SecretLost");
-        assert!(message.contains("clinic-keys") && message.contains("backup"), "{message}");
-        assert!(secrets.get_opt("clinic-keys").await.expect("asked").is_none(), "new keys were made silently");
+        assert!(
+            message.contains("clinic-keys") && message.contains("backup"),
+            "{message}"
+        );
+        assert!(
+            secrets.get_opt("clinic-keys").await.expect("asked").is_none(),
+            "new keys were made silently"
+        );
     })
     .await;
 }

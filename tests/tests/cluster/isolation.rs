@@ -18,19 +18,52 @@ fn visitor(lab: &Lab, name: &str, labels: &serde_json::Value) {
             }],
         },
     });
-    medical_tests::commands::run_with_input("kubectl", &["-n", &lab.namespace, "apply", "-f", "-"], &pod.to_string())
-        .expect("the visitor is created");
-    kubectl(&["-n", &lab.namespace, "wait", "--for=condition=Ready", &format!("pod/{name}"), "--timeout=60s"])
-        .expect("the visitor runs");
+    medical_tests::commands::run_with_input(
+        "kubectl",
+        &["-n", &lab.namespace, "apply", "-f", "-"],
+        &pod.to_string(),
+    )
+    .expect("the visitor is created");
+    kubectl(&[
+        "-n",
+        &lab.namespace,
+        "wait",
+        "--for=condition=Ready",
+        &format!("pod/{name}"),
+        "--timeout=60s",
+    ])
+    .expect("the visitor runs");
 }
 
 fn reaches(lab: &Lab, from: &str, host: &str, port: u16) -> bool {
     let port = port.to_string();
-    kubectl(&["-n", &lab.namespace, "exec", from, "--", "nc", "-z", "-w", "2", host, &port]).is_ok()
+    kubectl(&[
+        "-n",
+        &lab.namespace,
+        "exec",
+        from,
+        "--",
+        "nc",
+        "-z",
+        "-w",
+        "2",
+        host,
+        &port,
+    ])
+    .is_ok()
 }
 
 fn pod_ip(lab: &Lab, selector: &str) -> String {
-    let ip = kubectl(&["-n", &lab.namespace, "get", "pod", "-l", selector, "-o", "jsonpath={.items[0].status.podIP}"]);
+    let ip = kubectl(&[
+        "-n",
+        &lab.namespace,
+        "get",
+        "pod",
+        "-l",
+        selector,
+        "-o",
+        "jsonpath={.items[0].status.podIP}",
+    ]);
     ip.expect("a pod")
 }
 
@@ -81,18 +114,60 @@ async fn the_pods_of_a_deployment_reach_their_database_and_dns_and_nothing_else(
         lab.apply("clinic", spec).await.expect("accepted");
         lab.ready("clinic").await;
         visitor(&lab, "neighbour", &json!({"role": "neighbour"}));
-        let listener = ["-n", &lab.namespace, "exec", "neighbour", "--", "sh", "-c", "nohup httpd -p 8080 -h /tmp >/dev/null 2>&1 &"];
+        let listener = [
+            "-n",
+            &lab.namespace,
+            "exec",
+            "neighbour",
+            "--",
+            "sh",
+            "-c",
+            "nohup httpd -p 8080 -h /tmp >/dev/null 2>&1 &",
+        ];
         kubectl(&listener).expect("the neighbour listens");
-        let neighbour = kubectl(&["-n", &lab.namespace, "get", "pod", "neighbour", "-o", "jsonpath={.status.podIP}"]).expect("an address");
+        let neighbour = kubectl(&[
+            "-n",
+            &lab.namespace,
+            "get",
+            "pod",
+            "neighbour",
+            "-o",
+            "jsonpath={.status.podIP}",
+        ])
+        .expect("an address");
         visitor(&lab, "control", &json!({"role": "control"}));
-        assert!(reaches(&lab, "control", &neighbour, 8080), "the neighbour does listen");
+        assert!(
+            reaches(&lab, "control", &neighbour, 8080),
+            "the neighbour does listen"
+        );
 
         let app = "deployment/clinic";
-        assert!(reaches(&lab, app, "clinic-db-rw", 5432), "the application reaches its database by name");
-        assert!(!reaches(&lab, app, &neighbour, 8080), "the application reaches a neighbour");
-        let api_server = kubectl(&["get", "service", "kubernetes", "-n", "default", "-o", "jsonpath={.spec.clusterIP}"]).expect("an address");
-        assert!(reaches(&lab, "control", &api_server, 443), "the API server does answer");
-        assert!(!reaches(&lab, app, &api_server, 443), "the application reaches the API server");
+        assert!(
+            reaches(&lab, app, "clinic-db-rw", 5432),
+            "the application reaches its database by name"
+        );
+        assert!(
+            !reaches(&lab, app, &neighbour, 8080),
+            "the application reaches a neighbour"
+        );
+        let api_server = kubectl(&[
+            "get",
+            "service",
+            "kubernetes",
+            "-n",
+            "default",
+            "-o",
+            "jsonpath={.spec.clusterIP}",
+        ])
+        .expect("an address");
+        assert!(
+            reaches(&lab, "control", &api_server, 443),
+            "the API server does answer"
+        );
+        assert!(
+            !reaches(&lab, app, &api_server, 443),
+            "the application reaches the API server"
+        );
     })
     .await;
 }

@@ -63,5 +63,15 @@ async fn no_secret_and_no_phi_is_in_any_log_event_status_metric_or_argument() {
 }
 
 fn app_pod(namespace: &str) -> String {
-    kubectl(&["-n", namespace, "get", "pod", "-l", "app.kubernetes.io/component=app", "-o", "jsonpath={.items[0].metadata.name}"]).expect("a pod")
+    kubectl(&[
+        "-n",
+        namespace,
+        "get",
+        "pod",
+        "-l",
+        "app.kubernetes.io/component=app",
+        "-o",
+        "jsonpath={.items[0].metadata.name}",
+    ])
+    .expect("a pod")
 }

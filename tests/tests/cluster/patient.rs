@@ -12,19 +12,34 @@ async fn a_minimal_resource_becomes_an_api_whose_patients_are_encrypted_at_rest(
         lab.apply("clinic", small()).await.expect("accepted");
         lab.ready("clinic").await;
 
-        let api = ApiClient::connect(&lab, "clinic").await.expect("a Service with verified TLS");
-        let api = api.as_clinician(&lab, "clinic", "doctor@clinic.example").await.expect("logged in");
+        let api = ApiClient::connect(&lab, "clinic")
+            .await
+            .expect("a Service with verified TLS");
+        let api = api
+            .as_clinician(&lab, "clinic", "doctor@clinic.example")
+            .await
+            .expect("logged in");
         let id = api.create_patient(&planted_patient()).await.expect("created");
         let read = api.patient(&id).await.expect("read");
         assert_eq!(read["familyName"], planted::FAMILY_NAME);
 
-        let row = sql(&lab, "clinic", "SELECT p::text, encode(p.family_name, 'escape') FROM patient p").await.expect("a row");
+        let row = sql(
+            &lab,
+            "clinic",
+            "SELECT p::text, encode(p.family_name, 'escape') FROM patient p",
+        )
+        .await
+        .expect("a row");
         for word in [planted::FAMILY_NAME, planted::NOTES, planted::RECORD_NUMBER] {
             assert!(!row.contains(word), "readable PHI in the row");
         }
-        let audit = sql(&lab, "clinic", &format!("SELECT action FROM audit_event WHERE '{id}' = ANY(resource_ids) ORDER BY sequence"))
-            .await
-            .expect("audit rows");
+        let audit = sql(
+            &lab,
+            "clinic",
+            &format!("SELECT action FROM audit_event WHERE '{id}' = ANY(resource_ids) ORDER BY sequence"),
+        )
+        .await
+        .expect("audit rows");
         assert_eq!(audit.split_whitespace().collect::<Vec<_>>(), ["create", "read"]);
     })
     .await;

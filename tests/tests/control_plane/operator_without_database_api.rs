@@ -4,11 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use medical_tests::{
-    commands::kubectl,
-    eventually, in_namespace,
-    waiting::seconds,
-};
+use medical_tests::{commands::kubectl, eventually, in_namespace, waiting::seconds};
 use serde_json::json;
 
 /// Ends the operator with the test.
@@ -22,10 +18,19 @@ impl Drop for Operator {
 }
 
 fn operator() -> Operator {
-    let program = std::env::var("MEDOPS_TEST_OPERATOR").expect("MEDOPS_TEST_OPERATOR: run by `cargo xtask test`");
+    let program =
+        std::env::var("MEDOPS_TEST_OPERATOR").expect("MEDOPS_TEST_OPERATOR: run by `cargo xtask test`");
     Operator(
         Command::new(program)
-            .args(["run", "--admin-listen", "127.0.0.1:0", "--namespace", "default", "--lease", "test-operator"])
+            .args([
+                "run",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--namespace",
+                "default",
+                "--lease",
+                "test-operator",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -47,7 +52,8 @@ async fn a_missing_cloudnative_pg_is_told_with_a_remedy_and_overcome_when_it_app
         assert!(message.contains("install CloudNativePG"), "{message}");
 
         let mut definition: serde_json::Value = serde_json::from_str(&crd).expect("JSON");
-        definition["metadata"] = json!({"name": CLUSTERS, "annotations": definition["metadata"]["annotations"]});
+        definition["metadata"] =
+            json!({"name": CLUSTERS, "annotations": definition["metadata"]["annotations"]});
         definition.as_object_mut().expect("an object").remove("status");
         medical_tests::commands::run_with_input(
             "kubectl",
@@ -56,7 +62,8 @@ async fn a_missing_cloudnative_pg_is_told_with_a_remedy_and_overcome_when_it_app
         )
         .expect("the definition is back");
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("postgresql.cnpg.io", "v1", "Cluster"));
-        let clusters = kube::Api::<DynamicObject>::namespaced_with(lab.client.clone(), &lab.namespace, &resource);
+        let clusters =
+            kube::Api::<DynamicObject>::namespaced_with(lab.client.clone(), &lab.namespace, &resource);
         eventually("the Cluster", seconds(90), || async {
             clusters.get_opt("clinic-db").await?.context("not there yet")
         })

@@ -156,8 +156,7 @@ pub(super) fn migrated(observed: &Observed) -> Option<Judgement> {
     let said = pods
         .iter()
         .filter_map(|pod| pod.terminated.as_ref())
-        .filter(|end| end.exit_code != 0)
-        .last();
+        .rfind(|end| end.exit_code != 0);
     let said: String = said
         .map(|end| end.message.trim().chars().take(300).collect())
         .unwrap_or_default();
