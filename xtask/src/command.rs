@@ -1,11 +1,16 @@
 //! Running other programs: quietly when they succeed, with their last words when they fail.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// How many lines of a failed program's output an error repeats.
 const LAST_WORDS: usize = 25;
@@ -71,9 +76,8 @@ impl Run {
         } else {
             Stdio::null()
         });
-        let mut child = self
-            .command
-            .spawn()
+        let (mut child, noted) = RUNNING
+            .start(&mut self.command)
             .with_context(|| format!("cannot start `{line}`"))?;
         let feeder = child.stdin.take().zip(self.input).map(|(mut pipe, bytes)| {
             // A program that stops reading early says why on its own; the broken pipe adds nothing.
@@ -82,6 +86,7 @@ impl Run {
         let output = child
             .wait_with_output()
             .with_context(|| format!("`{line}` was lost"))?;
+        drop(noted);
         if let Some(feeder) = feeder {
             drop(feeder.join());
         }
@@ -119,20 +124,21 @@ impl Run {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = self
-            .command
-            .spawn()
+        let (mut child, noted) = RUNNING
+            .start(&mut self.command)
             .with_context(|| format!("cannot start `{line}`"))?;
         let out = child.stdout.take().context("no standard output")?;
         let reader = std::thread::spawn(move || std::io::read_to_string(out));
         let mut words = String::new();
-        for text in BufReader::new(child.stderr.take().context("no standard error")?).lines() {
+        let errors = child.stderr.take().context("no standard error")?;
+        for text in BufReader::new(errors).lines() {
             let text = text?;
             each(&text);
             words.push_str(&text);
             words.push('\n');
         }
         let status = child.wait()?;
+        drop(noted);
         let out = reader
             .join()
             .map_err(|_| anyhow::anyhow!("the reader of `{line}` ended early"))??;
@@ -158,6 +164,61 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The programs that run just now, so that they can be ended when what they do is of no use any more.
+struct Running {
+    pids: Mutex<BTreeSet<u32>>,
+    interrupted: AtomicBool,
+}
+
+static RUNNING: Running = Running {
+    pids: Mutex::new(BTreeSet::new()),
+    interrupted: AtomicBool::new(false),
+};
+
+/// One of them, until it was waited for.
+struct Noted<'a>(&'a Running, u32);
+
+impl Running {
+    fn pids(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.pids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, command: &mut Command) -> Result<(Child, Noted<'_>)> {
+        ensure!(
+            !self.interrupted.load(Ordering::SeqCst),
+            "not started, because another step failed"
+        );
+        let child = command.spawn()?;
+        let pid = child.id();
+        self.pids().insert(pid);
+        Ok((child, Noted(self, pid)))
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        for pid in self.pids().iter().filter_map(|pid| i32::try_from(*pid).ok()) {
+            // It may have ended just now; then there is nothing left to end.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.0.pids().remove(&self.1);
+    }
+}
+
+/// Asks the programs that run just now to end, and starts no further ones: a step has failed for good.
+pub(crate) fn interrupt() {
+    RUNNING.interrupt();
+}
+
+/// Whether a step has failed for good, so that waiting is of no use any more.
+pub(crate) fn is_interrupted() -> bool {
+    RUNNING.interrupted.load(Ordering::SeqCst)
 }
 
 fn quoted(word: &OsStr) -> String {
@@ -203,6 +264,18 @@ mod tests {
             error.contains("exit status: 3") && error.ends_with("  said"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_runs_is_interrupted_and_nothing_more_is_started() {
+        let running = Running {
+            pids: Mutex::default(),
+            interrupted: AtomicBool::new(false),
+        };
+        let (mut child, _noted) = running.start(Command::new("sleep").arg("600")).unwrap();
+        running.interrupt();
+        assert!(child.wait().unwrap().to_string().contains("signal: 15"));
+        assert!(running.start(&mut Command::new("true")).is_err());
     }
 
     #[test]

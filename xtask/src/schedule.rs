@@ -87,8 +87,9 @@ impl<'a> Schedule<'a> {
         self.steps.iter().any(|step| step.name == name)
     }
 
-    /// Runs all steps; returns how many had something to do, or the first error after letting the running steps end.
-    pub(crate) fn run(self, progress: &Progress) -> Result<usize> {
+    /// Runs all steps; returns how many had something to do, or the first error after the running steps ended.
+    /// `on_failure` is called once, at the first error: the place to cut the others short.
+    pub(crate) fn run(self, progress: &Progress, on_failure: impl Fn() + Sync) -> Result<usize> {
         let mut before: Vec<Vec<usize>> = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
             if self.steps[..index].iter().any(|other| other.name == step.name) {
@@ -112,7 +113,8 @@ impl<'a> Schedule<'a> {
         let changed = Condvar::new();
         std::thread::scope(|scope| {
             for (index, step) in self.steps.into_iter().enumerate() {
-                let (before, lanes, board, changed) = (&before, &lanes, &board, &changed);
+                let (before, lanes, board, changed, on_failure) =
+                    (&before, &lanes, &board, &changed, &on_failure);
                 scope.spawn(move || {
                     let mut state = lock(board);
                     loop {
@@ -144,6 +146,9 @@ impl<'a> Schedule<'a> {
                         Ok(Outcome::Current) => line.current(),
                         Err(error) => {
                             line.failed();
+                            if state.errors.is_empty() {
+                                on_failure();
+                            }
                             state
                                 .errors
                                 .push(error.context(format!("step “{}” failed", step.name)));
@@ -203,7 +208,7 @@ mod tests {
         schedule.add("a", Lane::Go, [""; 0], note(&log, "a"));
         schedule.add("b", Lane::Debian, [""; 0], note(&log, "b"));
         schedule.add("c", Lane::Free, ["a", "b"], note(&log, "c"));
-        assert_eq!(schedule.run(&Progress::new()).unwrap(), 3);
+        assert_eq!(schedule.run(&Progress::new(), || ()).unwrap(), 3);
         assert_eq!(log.lock().unwrap()[2], "c");
     }
 
@@ -222,7 +227,7 @@ mod tests {
                 Ok(Outcome::Current)
             });
         }
-        assert_eq!(schedule.run(&Progress::new()).unwrap(), 0);
+        assert_eq!(schedule.run(&Progress::new(), || ()).unwrap(), 0);
         assert_eq!(*log.lock().unwrap(), ["a", "b", "c", "d"]);
     }
 
@@ -232,7 +237,7 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.add("broken", Lane::Go, [""; 0], |_| bail!("no such version"));
         schedule.add("later", Lane::Go, ["broken"], note(&log, "later"));
-        let error = format!("{:#}", schedule.run(&Progress::new()).unwrap_err());
+        let error = format!("{:#}", schedule.run(&Progress::new(), || ()).unwrap_err());
         assert!(
             error.contains("broken") && error.contains("no such version"),
             "{error}"
@@ -241,11 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn the_first_failure_is_told_at_once_and_once() {
+        let told = AtomicUsize::new(0);
+        let mut schedule = Schedule::default();
+        for name in ["a", "b"] {
+            schedule.add(name, Lane::Free, [""; 0], |_| bail!("no"));
+        }
+        let tell = || {
+            told.fetch_add(1, Ordering::SeqCst);
+        };
+        assert!(schedule.run(&Progress::new(), tell).is_err());
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
     fn a_step_that_panics_is_a_failure_and_not_a_standstill() {
         let mut schedule = Schedule::default();
         schedule.add("a", Lane::Free, [""; 0], |_| panic!("on purpose"));
         schedule.add("b", Lane::Free, ["a"], |_| Ok(Outcome::Current));
-        assert!(schedule.run(&Progress::new()).is_err());
+        assert!(schedule.run(&Progress::new(), || ()).is_err());
     }
 
     #[test]
@@ -255,7 +274,7 @@ mod tests {
         schedule.add("a", Lane::Free, [""; 0], |_| Ok(Outcome::Current));
         assert!(
             schedule
-                .run(&Progress::new())
+                .run(&Progress::new(), || ())
                 .unwrap_err()
                 .to_string()
                 .contains("two steps")
@@ -268,7 +287,7 @@ mod tests {
         schedule.add("a", Lane::Free, ["nothing"], |_| Ok(Outcome::Current));
         assert!(
             schedule
-                .run(&Progress::new())
+                .run(&Progress::new(), || ())
                 .unwrap_err()
                 .to_string()
                 .contains("nothing")

@@ -13,6 +13,7 @@ use crate::cluster::forward::{self, PortPair};
 use crate::cluster::instance::{CLUSTER, CONTROL_PLANE, Instance, Provider, Tier};
 use crate::cluster::release::{self, SAMPLE, SAMPLE_NAMESPACE};
 use crate::cluster::sample_user;
+use crate::command;
 use crate::components::{CLOUDNATIVE_PG, Component, ETCD, HELM, KUBE_ROUTER, KUBECONFORM, KUBERNETES, KWOK};
 use crate::images::table::{self, Image};
 use crate::kind;
@@ -51,6 +52,8 @@ pub(crate) fn up(options: &cli::Up, places: &Places, progress: &Progress) -> Res
                 Some(provider) => provider,
                 None => provider(places)?,
             };
+            // A name that cannot be is said before the work.
+            Instance::new(places, name, options.tier, provider)?;
             let (instance, user) = cluster(name, provider, extent, places, progress)?;
             progress.say(&summary::cluster(
                 &instance,
@@ -146,7 +149,7 @@ pub(crate) fn cluster(
             Ok(Outcome::Current)
         });
     }
-    schedule.run(progress)?;
+    schedule.run(progress, command::interrupt)?;
     Ok((stage.into_instance()?, login.into_inner()))
 }
 
@@ -180,7 +183,7 @@ pub(crate) fn control_plane(name: &str, places: &Places, progress: &Progress) ->
     schedule.add("our types", Lane::Free, ["api server"], |_| {
         release::apply_types(stage.instance()?, places)
     });
-    schedule.run(progress)?;
+    schedule.run(progress, command::interrupt)?;
     stage.into_instance()
 }
 
@@ -191,7 +194,7 @@ pub(crate) fn judges(places: &Places, progress: &Progress) -> Result<()> {
     let stage = steps::Stage::new(CONTROL_PLANE, Tier::ControlPlane, Provider::Local, places);
     let mut schedule = Schedule::default();
     stage.build_components(&mut schedule, &components);
-    schedule.run(progress).map(drop)
+    schedule.run(progress, command::interrupt).map(drop)
 }
 
 /// `cargo xtask image`.
@@ -221,7 +224,7 @@ pub(crate) fn images(options: &cli::Image, places: &Places, progress: &Progress)
     let mut schedule = Schedule::default();
     stage.build_components(&mut schedule, &components);
     stage.make_images(&mut schedule, &wanted);
-    schedule.run(progress)?;
+    schedule.run(progress, command::interrupt)?;
     for image in &wanted {
         let record = image
             .record(places)

@@ -145,7 +145,7 @@ pub(crate) fn forward(
     let listener = listen(ports.local)?;
     let address = service_address(instance, places, target, namespace, ports.service)?;
     println!(
-        "https://127.0.0.1:{} → svc/{}.{namespace}:{}",
+        "127.0.0.1:{} → svc/{}.{namespace}:{}",
         ports.local, target.service, ports.service
     );
 

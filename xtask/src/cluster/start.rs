@@ -1,7 +1,7 @@
 //! Brings the processes of an instance up, or finds them up.
 
 use std::fs::{self, OpenOptions};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use super::instance::{Instance, Provider, Tier};
 use super::processes::log;
 use super::report::{Health, Report};
 use super::{certificates, configuration, down, kernel, network};
+use crate::command;
 use crate::kind;
 use crate::places::Places;
 use crate::progress::Step;
@@ -85,7 +86,7 @@ fn spawn_supervisor(instance: &Instance, places: &Places) -> Result<()> {
         .context("cannot start the supervisor")?;
     let deadline = Instant::now() + Duration::from_secs(20);
     while instance.supervisor().is_none() {
-        if let Some(status) = exited(&mut child)? {
+        if let Some(status) = child.try_wait()? {
             bail!("the supervisor ended with {status}\n{}", tail(&path, 15));
         }
         if Instant::now() > deadline {
@@ -94,10 +95,6 @@ fn spawn_supervisor(instance: &Instance, places: &Places) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
-}
-
-fn exited(child: &mut Child) -> Result<Option<std::process::ExitStatus>> {
-    Ok(child.try_wait()?)
 }
 
 /// Waits until every process is well.
@@ -112,6 +109,9 @@ pub(crate) fn wait_until_well(instance: &Instance, fresh: bool, step: &Step) -> 
             } else {
                 Outcome::Current
             });
+        }
+        if command::is_interrupted() {
+            bail!("given up, because another step failed");
         }
         if instance.supervisor().is_none() {
             bail!(
@@ -163,7 +163,7 @@ pub(crate) fn wait_for(instance: &Instance, name: &str) -> Result<()> {
         if well {
             return Ok(());
         }
-        if Instant::now() > deadline || instance.supervisor().is_none() {
+        if Instant::now() > deadline || instance.supervisor().is_none() || command::is_interrupted() {
             bail!("{name} did not get well\n{}", tail(&log(instance, name), 15));
         }
         std::thread::sleep(Duration::from_millis(50));

@@ -98,7 +98,7 @@ fn places_of_interest(instance: &Instance) -> String {
     for forward in forward::open(instance) {
         let state = if forward.is_alive() { "" } else { " (ended)" };
         lines.push(format!(
-            "forward      https://127.0.0.1:{} → {}{state}",
+            "forward      127.0.0.1:{} → {}{state}",
             forward.local, forward.target
         ));
     }
