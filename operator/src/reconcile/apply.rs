@@ -186,6 +186,7 @@ pub async fn apply(
         hand_replicas_over(&api, child, view).await?;
     }
     let mut object = child.object.clone();
+    claim_what_is_denied(child.kind, &mut object);
     if let (Some(uid), Some(metadata)) = (uid, object.get_mut("metadata").and_then(Value::as_object_mut)) {
         // Never write onto an object that took the place of the one that was seen.
         metadata.insert("uid".to_owned(), Value::String(uid));
@@ -200,6 +201,19 @@ pub async fn apply(
     let view = View::of(child.kind, &answer);
     memory.remember(owner, child, hash, &view);
     Ok(Applied::Written(Box::new(view)))
+}
+
+/// A direction without rules is claimed as an empty list: a rule that somebody adds would otherwise be a field of
+/// theirs, and stay.
+fn claim_what_is_denied(kind: Kind, object: &mut Value) {
+    if kind != Kind::NetworkPolicy {
+        return;
+    }
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        for direction in ["ingress", "egress"] {
+            spec.entry(direction).or_insert_with(|| json!([]));
+        }
+    }
 }
 
 /// Leaves the present number of replicas with a manager of its own before ours gives the field up: the API server
@@ -242,6 +256,14 @@ mod tests {
             without_values(&status),
             "refused by the API server: spec.template (FieldValueInvalid)"
         );
+    }
+
+    #[test]
+    fn a_policy_claims_the_directions_that_it_denies() {
+        let mut policy = json!({"spec": {"podSelector": {}, "egress": [{"ports": [{"port": 53}]}]}});
+        claim_what_is_denied(Kind::NetworkPolicy, &mut policy);
+        assert_eq!(policy["spec"]["ingress"], json!([]));
+        assert_eq!(policy["spec"]["egress"][0]["ports"][0]["port"], 53);
     }
 
     #[test]
