@@ -110,7 +110,7 @@ pub(crate) fn cluster(
     let login = OnceLock::new();
     let mut schedule = Schedule::default();
     stage.build_components(&mut schedule, &components);
-    stage.make_images(&mut schedule, &images);
+    stage.make_images(&mut schedule, &images, extent.sample);
     match provider {
         Provider::Local => stage.start_processes(&mut schedule, &[KUBERNETES, ETCD, KUBE_ROUTER]),
         Provider::Kind => stage.start_kind(&mut schedule),
@@ -223,7 +223,7 @@ pub(crate) fn images(options: &cli::Image, places: &Places, progress: &Progress)
     let stage = steps::Stage::new(CLUSTER, Tier::Cluster, Provider::Local, places);
     let mut schedule = Schedule::default();
     stage.build_components(&mut schedule, &components);
-    stage.make_images(&mut schedule, &wanted);
+    stage.make_images(&mut schedule, &wanted, false);
     schedule.run(progress, command::interrupt)?;
     for image in &wanted {
         let record = image

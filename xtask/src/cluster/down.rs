@@ -34,30 +34,40 @@ pub(crate) fn take_down(instance: &Instance, at: &dyn Fn(&str)) -> Result<()> {
         at("ending the supervisor and its processes");
         supervisor.end(PATIENCE);
     }
-    let made = made_folders(instance);
+    let mut troubles = Vec::new();
+    let mut attempt = |what: &str, result: Result<()>| {
+        if let Err(error) = result {
+            troubles.push(format!("{what}: {error:#}"));
+        }
+    };
     if instance.of_this_boot() {
         at("ending what is left of its processes");
-        end_marked(instance)?;
+        attempt("processes", end_marked(instance));
         if instance.tier == Tier::Cluster {
             at("ending pods");
-            end_pods()?;
+            attempt("pods", end_pods());
             at("removing control groups");
-            remove_control_groups()?;
+            attempt("control groups", remove_control_groups());
         }
         if let Some(namespace) = instance.network_namespace() {
             network::delete(&namespace, instance.made_run_netns);
         }
-        let refused = kernel::restore(&instance.settings_before);
-        if !refused.is_empty() {
-            bail!("kernel settings could not be put back: {}", refused.join(", "));
-        }
+        attempt("kernel settings", kernel::restore(&instance.settings_before));
     }
-    for folder in made.iter().rev() {
+    for folder in made_folders(instance).iter().rev() {
         drop(fs::remove_dir(folder)); // only when empty: nothing of others goes
     }
     at("removing its files");
-    remove(&instance.etcd_data())?;
-    remove(&instance.image_store)?;
+    attempt("etcd's data", remove(&instance.etcd_data()));
+    attempt("images", remove(&instance.image_store));
+    if !troubles.is_empty() {
+        // The record stays, so that the next attempt knows what there was.
+        bail!(
+            "not everything of {} could be removed; try again\n{}",
+            instance.name,
+            troubles.join("\n")
+        );
+    }
     remove(instance.folder())
 }
 
@@ -199,10 +209,10 @@ fn remove_control_groups() -> Result<()> {
 /// `cargo xtask down`: takes these instances down; one that is not up is no error.
 pub(crate) fn down(places: &Places, names: &[String], progress: &Progress) -> Result<()> {
     for name in names {
+        let _lock = up::instance_lock(name, places, progress)?;
         match Instance::recorded(places, name)? {
             None => progress.say(&format!("{name} is not up")),
             Some(instance) => {
-                let _lock = up::instance_lock(name, places, progress)?;
                 let step = progress.step(&format!("{name} down"));
                 take_down(&instance, &|what| step.at(what))?;
                 step.done("");

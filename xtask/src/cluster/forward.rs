@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -149,35 +150,64 @@ pub(crate) fn forward(
         ports.local, target.service, ports.service
     );
 
+    // A Service that was deleted and made again has another address.
+    let find_again = || service_address(instance, places, target, namespace, ports.service);
     // The listener above stays in the machine's network; only the thread below, and those it starts, move.
     let (sender, accepted) = channel();
-    let inside = instance.network_namespace();
-    let connector = std::thread::spawn(move || -> Result<()> {
-        if let Some(namespace) = inside {
-            network::enter(&namespace)?;
+    std::thread::scope(|scope| {
+        let connector = scope.spawn(|| -> Result<()> {
+            let accepted = accepted;
+            if let Some(namespace) = instance.network_namespace() {
+                network::enter(&namespace)?;
+            }
+            connect_all(&accepted, address, &find_again);
+            Ok(())
+        });
+        for stream in listener.incoming() {
+            if sender.send(stream?).is_err() {
+                break; // the connector ended; its error is the reason
+            }
         }
-        connect_all(&accepted, address);
-        Ok(())
-    });
-    for stream in listener.incoming() {
-        let stream = stream?;
-        if sender.send(stream).is_err() {
-            break; // the connector ended; its error is the reason
-        }
-    }
-    connector
-        .join()
-        .map_err(|_| anyhow::anyhow!("the connecting thread ended early"))?
+        connector
+            .join()
+            .map_err(|_| anyhow::anyhow!("the connecting thread ended early"))?
+    })
 }
 
-fn connect_all(accepted: &Receiver<TcpStream>, address: SocketAddr) {
-    for outside in accepted {
-        std::thread::spawn(
-            move || match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+fn connect_all(
+    accepted: &Receiver<TcpStream>,
+    address: SocketAddr,
+    find_again: &(dyn Fn() -> Result<SocketAddr> + Sync),
+) {
+    let address = Mutex::new(address);
+    std::thread::scope(|scope| {
+        for outside in accepted {
+            let address = &address;
+            scope.spawn(move || match connect(address, find_again) {
                 Ok(inside) => pass(outside, inside),
-                Err(error) => eprintln!("{address}: {error}"), // dropping the other side closes it
-            },
-        );
+                Err(error) => eprintln!("{error:#}"), // dropping the other side closes it
+            });
+        }
+    });
+}
+
+/// Connects to where the last connection went; when nobody answers there, to where the Service is now.
+fn connect(
+    address: &Mutex<SocketAddr>,
+    find_again: &(dyn Fn() -> Result<SocketAddr> + Sync),
+) -> Result<TcpStream> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let last = *address.lock().unwrap_or_else(PoisonError::into_inner);
+    match TcpStream::connect_timeout(&last, PATIENCE) {
+        Ok(stream) => Ok(stream),
+        Err(error) => {
+            let now = find_again()?;
+            if now == last {
+                return Err(error).with_context(|| last.to_string());
+            }
+            *address.lock().unwrap_or_else(PoisonError::into_inner) = now;
+            TcpStream::connect_timeout(&now, PATIENCE).with_context(|| now.to_string())
+        }
     }
 }
 
@@ -359,7 +389,7 @@ mod tests {
         let front_address = front.local_addr().unwrap();
         let (sender, accepted) = channel();
         std::thread::spawn(move || sender.send(front.accept().unwrap().0));
-        std::thread::spawn(move || connect_all(&accepted, address));
+        std::thread::spawn(move || connect_all(&accepted, address, &|| bail!("nowhere else")));
         let mut client = TcpStream::connect(front_address).unwrap();
         client.write_all(b"patient").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -367,5 +397,15 @@ mod tests {
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "PATIENT");
         echo.join().unwrap();
+    }
+
+    #[test]
+    fn a_service_that_moved_is_found_again() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let now = server.local_addr().unwrap();
+        let address = Mutex::new(gone);
+        connect(&address, &|| Ok(now)).unwrap();
+        assert_eq!(*address.lock().unwrap(), now);
     }
 }

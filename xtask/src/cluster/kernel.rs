@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// What the kubelet sets by itself and insists on (`setupKernelTunables` in its container manager), and the one that
 /// is raised here. Settings below `net.` belong to the network namespace and go with it.
@@ -50,10 +50,10 @@ pub(crate) fn raise() -> Result<()> {
     Ok(())
 }
 
-/// Writes back what differs; returns what could not be.
-pub(crate) fn restore(before: &BTreeMap<String, String>) -> Vec<String> {
+/// Writes back what differs.
+pub(crate) fn restore(before: &BTreeMap<String, String>) -> Result<()> {
     let present = settings();
-    before
+    let refused: Vec<String> = before
         .iter()
         .filter(|(name, value)| present.get(*name) != Some(value))
         .filter_map(|(name, value)| {
@@ -61,7 +61,13 @@ pub(crate) fn restore(before: &BTreeMap<String, String>) -> Vec<String> {
                 .err()
                 .map(|error| format!("{name}={value}: {error}"))
         })
-        .collect()
+        .collect();
+    ensure!(
+        refused.is_empty(),
+        "could not be put back: {}",
+        refused.join(", ")
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -75,6 +81,6 @@ mod tests {
 
     #[test]
     fn putting_back_what_did_not_change_writes_nothing() {
-        assert!(restore(&settings()).is_empty());
+        assert!(restore(&settings()).is_ok());
     }
 }

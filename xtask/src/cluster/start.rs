@@ -10,11 +10,10 @@ use super::instance::{Instance, Provider, Tier};
 use super::processes::log;
 use super::report::{Health, Report};
 use super::{certificates, configuration, down, kernel, network};
-use crate::command;
-use crate::kind;
 use crate::places::Places;
 use crate::progress::Step;
 use crate::schedule::Outcome;
+use crate::{command, kind};
 
 /// Longest time until every process is well; it takes about 15 s on two idle cores.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -24,6 +23,9 @@ const ENOUGH_RESTARTS: u32 = 5;
 /// The instance of this name with a living supervisor: found, or prepared and started.
 pub(crate) fn start(places: &Places, name: &str, tier: Tier) -> Result<(Instance, bool)> {
     if let Some(recorded) = Instance::recorded(places, name)? {
+        if recorded.provider == Provider::Kind {
+            bail!("{name} runs on kind already.\nremedy: cargo xtask down, or --provider kind");
+        }
         if recorded.tier == tier && recorded.supervisor().is_some() {
             return Ok((recorded, false));
         }
@@ -55,6 +57,12 @@ pub(crate) fn start_kind(places: &Places, name: &str) -> Result<(Instance, bool)
     let instance = Instance::new(places, name, Tier::Cluster, Provider::Kind)?;
     let there = kind::is_listed(&kind::run(&kind::list()).output()?);
     let recorded = Instance::recorded(places, name)?;
+    if recorded
+        .as_ref()
+        .is_some_and(|recorded| recorded.provider == Provider::Local)
+    {
+        bail!("{name} runs without kind already.\nremedy: cargo xtask down, or --provider local");
+    }
     if there && recorded.is_some() {
         return Ok((instance, false));
     }

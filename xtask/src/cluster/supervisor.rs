@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -113,7 +114,8 @@ pub(crate) fn supervise(instance: &Instance, places: &Places) -> Result<()> {
         sender,
         begun: Instant::now(),
     };
-    supervisor.run(&events)
+    supervisor.run(&events);
+    Ok(())
 }
 
 /// A clean environment: a proxy variable meant for a browser would send the API server's calls astray.
@@ -144,11 +146,14 @@ struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    fn run(mut self, events: &Receiver<Event>) -> Result<()> {
+    fn run(mut self, events: &Receiver<Event>) {
         self.say("supervising");
         loop {
             self.start_what_may_start();
-            self.publish()?;
+            if let Err(error) = self.publish() {
+                // A full disk is no reason to leave the processes alone.
+                self.say(&format!("the report cannot be written: {error:#}"));
+            }
             let wait = self
                 .members
                 .iter()
@@ -164,7 +169,6 @@ impl Supervisor<'_> {
             }
         }
         self.stop();
-        Ok(())
     }
 
     fn take(&mut self, event: Event) {
@@ -288,7 +292,9 @@ impl Supervisor<'_> {
                 member.report.health = Health::Starting("just started".into());
                 let sender = self.sender.clone();
                 std::thread::spawn(move || {
-                    let status = child.wait().map_or_else(|error| error.to_string(), ended);
+                    let status = child
+                        .wait()
+                        .map_or_else(|error| error.to_string(), |status| status.to_string());
                     drop(sender.send(Event::Ended { index, status }));
                 });
                 let (prober, sender) = (self.prober.clone(), self.sender.clone());
@@ -343,7 +349,12 @@ impl Supervisor<'_> {
     }
 
     fn say(&self, line: &str) {
-        println!("{:10.1} s  {line}", self.begun.elapsed().as_secs_f64());
+        // The log may be on a full disk; what it would have said is lost, and nothing else.
+        let _ = writeln!(
+            std::io::stdout(),
+            "{:10.1} s  {line}",
+            self.begun.elapsed().as_secs_f64()
+        );
     }
 }
 
@@ -424,10 +435,6 @@ fn keep_asking(
         }
         std::thread::sleep(if well { ASK_AGAIN } else { ASK_SOON });
     }
-}
-
-fn ended(status: ExitStatus) -> String {
-    status.to_string()
 }
 
 fn now() -> u64 {

@@ -83,17 +83,20 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Root filesystems, our programs, archives.
-    pub(super) fn make_images<'s>(&'s self, schedule: &mut Schedule<'s>, images: &[Image]) {
+    /// Root filesystems, our programs, archives; the kubectl plugin too, when something is to be done with it.
+    pub(super) fn make_images<'s>(&'s self, schedule: &mut Schedule<'s>, images: &[Image], plugin: bool) {
         if images.iter().any(Image::is_own) {
-            schedule.add("our programs", Lane::Cargo, NOTHING, |step| {
-                let packages = [&OWN[..], &[PLUGIN]].concat();
+            schedule.add("our programs", Lane::Cargo, NOTHING, move |step| {
+                let mut packages = OWN.to_vec();
+                packages.extend(plugin.then_some(PLUGIN));
                 let (built, compiled) =
                     cargo::build(&packages, Profile::Release, self.places, |line| step.at(line))?;
-                install(built.path(PLUGIN)?, &self.places.binaries().join(PLUGIN))?;
+                if plugin {
+                    install(built.path(PLUGIN)?, &self.places.binaries().join(PLUGIN))?;
+                }
                 *lock(&self.own) = built;
                 Ok(if compiled {
-                    Outcome::Done(OWN.join(", "))
+                    Outcome::Done(packages.join(", "))
                 } else {
                     Outcome::Current
                 })
