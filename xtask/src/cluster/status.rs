@@ -1,5 +1,6 @@
 //! `cargo xtask status`: one row for each process, and where to look further.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
@@ -42,17 +43,18 @@ pub(crate) fn print(instance: &Instance, places: &Places, as_json: bool) -> Resu
             "auditLog": instance.audit_log(),
             "processes": report.processes,
         });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        show(&format!("{}\n", serde_json::to_string_pretty(&value)?));
     } else {
-        print!("{}", table(&rows(instance, &report, now)));
-        println!("\n{}", places_of_interest(instance));
         let others: Vec<String> = Instance::names(places)
             .into_iter()
             .filter(|name| *name != instance.name)
             .collect();
-        if !others.is_empty() {
-            println!("also up      {} (status --name NAME)", others.join(", "));
-        }
+        let others = match others.as_slice() {
+            [] => String::new(),
+            names => format!("also up      {} (status --name NAME)\n", names.join(", ")),
+        };
+        let table = table(&rows(instance, &report, now));
+        show(&format!("{table}\n{}\n{others}", places_of_interest(instance)));
     }
     if supervisor.is_none() {
         bail!(
@@ -75,6 +77,11 @@ pub(crate) fn print(instance: &Instance, places: &Places, as_json: bool) -> Resu
         );
     }
     Ok(())
+}
+
+/// A reader who has seen enough (`| head`) is no error.
+fn show(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn places_of_interest(instance: &Instance) -> String {
