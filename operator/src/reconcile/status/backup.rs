@@ -60,6 +60,8 @@ pub(super) fn status(observed: &Observed, former: Option<BackupStatus>) -> Optio
                     status.last_tier = Some(dumped.tier);
                 }
             }
+            // A pod that a person made from the CronJob for something else, such as a restore.
+            _ if end.exit_code == 0 => {}
             _ => {
                 if newer(&status.last_failure_time, at) {
                     status.last_failure_time = Some(time(at));
