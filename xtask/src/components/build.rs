@@ -170,7 +170,7 @@ fn last(path: &str) -> &str {
 /// Adds the remedy when the reason is the module proxy's answer and not the code.
 fn refused(error: Error, component: &Component) -> Error {
     let text = format!("{error:#}");
-    let remedy = if ["403 Forbidden", "404 Not Found", "410 Gone", "unknown revision"]
+    let remedy = if [": 403 ", ": 404 ", ": 410 ", "unknown revision"]
         .iter()
         .any(|sign| text.contains(sign))
     {
