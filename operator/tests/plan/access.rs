@@ -152,7 +152,7 @@ fn the_database_has_no_superuser_and_accepts_only_its_three_roles_over_tls() {
         assert_eq!(
             rules,
             [
-                "hostssl app medical_owner all scram-sha-256",
+                "hostssl all medical_owner all scram-sha-256",
                 "hostssl app medical_app all scram-sha-256",
                 "hostssl app medical_backup all scram-sha-256",
                 "hostnossl all all all reject",
