@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use medical_tests::commands::kubectl;
+use medical_tests::{commands::kubectl, eventually, waiting::seconds};
 use serde_json::Value;
 
 /// Paths of all leaves of a schema, with their descriptions.
@@ -25,8 +25,8 @@ fn leaves(schema: &Value, path: &str, found: &mut BTreeMap<String, String>) {
     }
 }
 
-#[test]
-fn every_leaf_of_the_spec_is_explained() {
+#[tokio::test]
+async fn every_leaf_of_the_spec_is_explained() {
     let crd =
         kubectl(&["get", "crd", "medicaldeployments.medops.dev", "-o", "json"]).expect("the definition");
     let crd: Value = serde_json::from_str(&crd).expect("JSON");
@@ -43,6 +43,10 @@ fn every_leaf_of_the_spec_is_explained() {
         .map(|(path, _)| path)
         .collect();
     assert!(silent.is_empty(), "no description: {silent:?}");
-    let explained = kubectl(&["explain", "md.spec.database.managed.instances"]).expect("kubectl explain");
+    // kubectl looks kinds up in a cache that may be older than the definition.
+    let explained = eventually("kubectl explain", seconds(30), || async {
+        kubectl(&["explain", "medicaldeployments.spec.database.managed.instances"])
+    })
+    .await;
     assert!(explained.contains("production needs at least 2"), "{explained}");
 }
