@@ -3,4 +3,5 @@
 
 mod admission;
 mod explain;
+mod judges;
 mod operator_without_database_api;
