@@ -94,9 +94,12 @@ pub async fn owner_connection(settings: &DatabaseSettings) -> Result<PgConnectio
 }
 
 /// Whether waiting may help: nobody listens, or the server is starting or stopping (class 57P0x of PostgreSQL's codes).
+/// A certificate that does not hold arrives as invalid data; no waiting makes it good.
 fn may_pass(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) => true,
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+        // How sqlx calls a peer that hangs up instead of answering.
+        sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(database) => database.code().is_some_and(|code| code.starts_with("57P0")),
         _ => false,
     }

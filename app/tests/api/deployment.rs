@@ -333,7 +333,15 @@ pub(crate) struct Clinic {
 
 impl Clinic {
     pub(crate) async fn open() -> Self {
-        let deployment = Deployment::new().await;
+        Self::open_with(&[]).await
+    }
+
+    /// With some environment variables changed.
+    pub(crate) async fn open_with(variables: &[(&'static str, &str)]) -> Self {
+        let mut deployment = Deployment::new().await;
+        for (name, value) in variables {
+            deployment.set(name, value);
+        }
         let clinician = deployment.create_user("ada@clinic.example.org", "clinician");
         let server = deployment.serve().await;
         let token = server.login("ada@clinic.example.org").await;

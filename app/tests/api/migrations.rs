@@ -1,5 +1,8 @@
 //! `migrate`: repeatable, safe beside another one, clear when it cannot.
 
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
 use sqlx::AssertSqlSafe;
 
 use crate::cluster::{Cluster, PASSWORD};
@@ -88,8 +91,9 @@ async fn a_missing_or_too_powerful_serving_role_is_one_clear_line() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_reached_or_verified_is_an_error_without_the_password() {
+async fn a_database_that_cannot_be_verified_is_an_error_at_once_and_without_the_password() {
     let mut deployment = empty().await;
+    let started = Instant::now();
     let foreign = crate::authority::Authority::new();
     let file = deployment.directory.path().join("foreign.crt");
     std::fs::write(&file, foreign.certificate()).unwrap();
@@ -97,7 +101,6 @@ async fn a_database_that_cannot_be_reached_or_verified_is_an_error_without_the_p
         ("DATABASE_CA_FILE", file.to_str().unwrap().to_owned()),
         // The certificate is for localhost.
         ("DATABASE_HOST", "127.0.0.1".to_owned()),
-        ("DATABASE_PORT", crate::cluster::free_port().to_string()),
     ] {
         deployment.set(name, &value);
         let output = deployment.run_as_owner(&["migrate"], "");
@@ -109,4 +112,41 @@ async fn a_database_that_cannot_be_reached_or_verified_is_an_error_without_the_p
         );
         assert!(!message.contains(PASSWORD), "{message}");
     }
+    assert!(
+        started.elapsed() < Duration::from_mins(1),
+        "it waited for a certificate to become good"
+    );
+}
+
+/// Passes bytes on in both directions.
+fn join(client: TcpStream, port: u16) {
+    let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for (mut from, mut to) in [
+        (client.try_clone().unwrap(), server.try_clone().unwrap()),
+        (server, client),
+    ] {
+        std::thread::spawn(move || {
+            // Either side may hang up at any time.
+            drop(std::io::copy(&mut from, &mut to));
+            drop(to.shutdown(std::net::Shutdown::Write));
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_migration_waits_for_a_database_that_lets_it_in_only_after_a_moment() {
+    let mut deployment = empty().await;
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    deployment.set("DATABASE_PORT", &door.local_addr().unwrap().port().to_string());
+    let port = deployment.cluster.port;
+    std::thread::spawn(move || {
+        for (attempt, client) in door.incoming().enumerate() {
+            // The first two find the door shut.
+            if attempt >= 2 {
+                join(client.unwrap(), port);
+            }
+        }
+    });
+    let output = deployment.run_as_owner(&["migrate"], "");
+    assert!(output.status.success(), "{output:?}");
 }
