@@ -123,12 +123,23 @@ fn exists(instance: &Instance, places: &Places) -> Result<bool> {
         .contains(RELEASE))
 }
 
-/// Lets the applications of all resources start again, from an image that changed behind its tag.
-pub(crate) fn restart_applications(instance: &Instance, places: &Places) -> Result<()> {
-    let pods = "app.kubernetes.io/managed-by=medical-operator,app.kubernetes.io/component=app";
-    inside::kubectl(instance, places)?
-        .args(["delete", "pods", "-A", "--wait=false", "-l", pods])
-        .done()
+/// Lets the applications of all resources start again, from an image that changed behind its tag, and waits for them.
+pub(crate) fn restart_applications(instance: &Instance, places: &Places, step: &Step) -> Result<()> {
+    let kubectl = || inside::kubectl(instance, places);
+    let ours = "app.kubernetes.io/managed-by=medical-operator,app.kubernetes.io/component=app";
+    let names = "-o=jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{\"\\n\"}{end}";
+    let deployments = kubectl()?
+        .args(["get", "deployments", "-A", "-l", ours, names])
+        .output()?;
+    for (namespace, name) in deployments.lines().filter_map(|line| line.split_once(' ')) {
+        step.at(&format!("restarting {namespace}/{name} with its new image"));
+        let deployment = format!("deployment/{name}");
+        kubectl()?
+            .args(["-n", namespace, "rollout", "restart", &deployment])
+            .done()?;
+        rolled_out(instance, places, namespace, name)?;
+    }
+    Ok(())
 }
 
 #[derive(Debug, Deserialize, Default)]

@@ -255,7 +255,7 @@ impl<'a> Stage<'a> {
             let instance = self.instance()?;
             let outcome = release::install(instance, self.places, replaced.contains(OWN[0]), step)?;
             if replaced.contains(OWN[1]) {
-                release::restart_applications(instance, self.places)?;
+                release::restart_applications(instance, self.places, step)?;
             }
             Ok(outcome)
         });
