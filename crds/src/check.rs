@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr, str::FromStr};
 
-use croner::parser::{CronParser, Seconds, Year};
+use jiff::{Timestamp, tz::TimeZone};
 
-use crate::{MedicalDeployment, quantity::Quantity, spec::MedicalDeploymentSpec};
+use crate::{MedicalDeployment, quantity::Quantity, schedule::Schedule, spec::MedicalDeploymentSpec};
 
 /// A rule that a resource breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn violations(deployment: &MedicalDeployment) -> Vec<Violation> {
 
 fn schedules(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
     let logical = &spec.backup.logical;
-    if jiff::tz::TimeZone::get(&logical.time_zone).is_err() {
+    if TimeZone::get(&logical.time_zone).is_err() {
         found.push(Violation::new(
             "spec.backup.logical.timeZone",
             "is not a known IANA time zone: write one such as Europe/Vienna or Etc/UTC",
@@ -57,14 +57,12 @@ fn schedules(spec: &MedicalDeploymentSpec, found: &mut Vec<Violation>) {
         .named()
         .map(|(name, tier)| (format!("tiers.{name}"), &tier.schedule));
     for (group, schedule) in tiers.chain([("verify".to_owned(), &logical.verify.schedule)]) {
-        let parser = CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
-            .build();
-        if parser.parse(schedule).is_err() {
+        let next = Schedule::parse(schedule, &TimeZone::UTC)
+            .and_then(|schedule| schedule.next_after(Timestamp::UNIX_EPOCH));
+        if next.is_none() {
             found.push(Violation::new(
                 format!("spec.backup.logical.{group}.schedule"),
-                "is not a cron expression of five fields: write minute, hour, day of month, month and day of week, such as '0 2 * * *'",
+                "is not a cron expression of five fields that ever comes due: write minute, hour, day of month, month and day of week, such as '0 2 * * *'",
             ));
         }
     }

@@ -8,6 +8,7 @@
 //! | [`preset`] | what an application needs by name, when the spec is silent |
 //! | [`names`] | the names and labels of every child object |
 //! | [`quantity`] | Kubernetes quantities |
+//! | [`schedule`] | cron schedules |
 //! | [`check`] | rules that CEL cannot say, run by the operator |
 //! | [`generate`] | the CustomResourceDefinition as YAML |
 
@@ -17,6 +18,7 @@ pub mod generate;
 pub mod names;
 pub mod preset;
 pub mod quantity;
+pub mod schedule;
 pub mod spec;
 pub mod status;
 

@@ -71,6 +71,21 @@ pub enum Phase {
     Deleting,
 }
 
+impl Phase {
+    /// As it is written in status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Progressing => "Progressing",
+            Self::Ready => "Ready",
+            Self::Degraded => "Degraded",
+            Self::Invalid => "Invalid",
+            Self::Suspended => "Suspended",
+            Self::Deleting => "Deleting",
+        }
+    }
+}
+
 /// Where the application answers.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]

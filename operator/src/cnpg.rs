@@ -130,6 +130,12 @@ pub struct InitDb {
     pub data_checksums: bool,
     /// Encoding of the database.
     pub encoding: String,
+    /// Statements that the superuser runs once in the new server.
+    #[serde(rename = "postInitSQL", skip_serializing_if = "Vec::is_empty")]
+    pub post_init_sql: Vec<String>,
+    /// Statements that the superuser runs once in the new database.
+    #[serde(rename = "postInitApplicationSQL", skip_serializing_if = "Vec::is_empty")]
+    pub post_init_application_sql: Vec<String>,
 }
 
 /// An object of the same namespace.

@@ -1,6 +1,6 @@
 //! The driver: it takes deployments off the queue, runs a pass over each and writes what came of it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -28,6 +28,7 @@ use crate::{
         apply::{ApplyError, Memory},
         outcome::Outcome,
         pass::{Tools, pass},
+        referenced_secrets::SecretMemory,
         status::{self, Observed},
         write_status::{self, StatusMemory},
     },
@@ -60,6 +61,8 @@ pub struct Context {
     pub events: Events,
     /// What was written before.
     pub memory: Memory,
+    /// Secrets of others as they were last read.
+    pub secrets: SecretMemory,
     /// The statuses that were written before.
     pub statuses: StatusMemory,
     /// Failures in a row.
@@ -158,19 +161,20 @@ async fn one(guarded: &Guarded, owner: &Owner, context: &Context) -> (&'static s
         client: &context.client,
         store: &context.store,
         memory: &context.memory,
+        secrets: &context.secrets,
         settings: &context.settings,
     };
     let passed = pass(&tools, owner, deployment, now).await;
     let status = status::compute(&Observed {
         deployment,
         names: Names::of(&owner.name),
-        settings: &context.settings,
         children: &passed.children,
         plan: &passed.plan,
         outcome: &passed.outcome,
         database_api_absent: context.store.state(Watched::Child(Kind::Cluster)) == WatchState::Absent,
         now,
     });
+    context.metrics.count(owner, status.phase);
     match write_status::write(&context.client, &context.statuses, owner, deployment, &status).await {
         Ok(true) => context.events.publish_change(deployment, &status).await,
         Ok(false) => {}
@@ -235,13 +239,13 @@ async fn unreadable_deployment(
     let status = status::compute(&Observed {
         deployment: &deployment,
         names: Names::of(&owner.name),
-        settings: &context.settings,
         children: &Children::default(),
         plan: &[],
         outcome: &outcome,
         database_api_absent: false,
         now: Timestamp::now(),
     });
+    context.metrics.count(owner, status.phase);
     match write_status::write(&context.client, &context.statuses, owner, &deployment, &status).await {
         Ok(_) => ("invalid", Action::await_change()),
         Err(error) => failed(owner, context, &error),
@@ -327,6 +331,9 @@ impl Context {
     /// Forgets a deployment that is gone.
     fn forget(&self, owner: &Owner) {
         self.memory.forget(owner);
+        self.secrets.forget(owner);
+        self.metrics.count(owner, None);
+        self.store.refer(owner, &BTreeSet::new());
         self.statuses.forget(owner);
         self.backoff.reset(owner);
     }

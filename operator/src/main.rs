@@ -13,7 +13,7 @@ use medical_operator::{
     events::Events,
     lease::Candidate,
     metrics::Metrics,
-    reconcile::{apply::Memory, write_status::StatusMemory},
+    reconcile::{apply::Memory, referenced_secrets::SecretMemory, write_status::StatusMemory},
     settings::Settings,
     store::Store,
     watches,
@@ -154,6 +154,7 @@ async fn run_operator(run: Run) -> anyhow::Result<()> {
         },
         metrics,
         memory: Memory::default(),
+        secrets: SecretMemory::default(),
         statuses: StatusMemory::default(),
         backoff: Backoff::default(),
     });

@@ -1,21 +1,29 @@
 //! The operator's own metrics. Labels are few and bounded: no name of a resource is one.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use medical_crds::status::Phase;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use crate::store::Owner;
 
 /// The metrics.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    /// Passes by result: ready, waiting, invalid, failed, timeout, panic.
+    /// Passes by result: done, waiting, invalid, failed, deleted, timeout, panic.
     pub passes: IntCounterVec,
     /// Seconds of a pass.
     pub seconds: HistogramVec,
     /// Obstacles by kind of child and reason.
     pub obstacles: IntCounterVec,
-    /// Deployments by phase.
-    pub deployments: IntGaugeVec,
+    deployments: IntGaugeVec,
+    phases: Arc<Mutex<HashMap<Owner, Phase>>>,
     /// 1 while this process is the leader.
     pub leader: IntGauge,
     /// Watches by kind: 1 synced, 0 pending, -1 the API is absent.
@@ -56,6 +64,7 @@ impl Metrics {
                 Opts::new("medical_operator_deployments", "MedicalDeployments by phase"),
                 &["phase"],
             )?,
+            phases: Arc::default(),
             leader: IntGauge::new("medical_operator_leader", "1 while this process is the leader")?,
             watches: IntGaugeVec::new(
                 Opts::new(
@@ -71,6 +80,7 @@ impl Metrics {
             seconds,
             obstacles,
             deployments,
+            phases: _,
             leader,
             watches,
         } = &metrics;
@@ -83,6 +93,20 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// Counts a deployment under its phase, and no longer under its former one; with `None` it is gone.
+    pub fn count(&self, owner: &Owner, phase: Option<Phase>) {
+        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = match phase {
+            Some(phase) => phases.insert(owner.clone(), phase),
+            None => phases.remove(owner),
+        };
+        for (phase, change) in [(former, -1), (phase, 1)] {
+            if let Some(phase) = phase {
+                self.deployments.with_label_values(&[phase.as_str()]).add(change);
+            }
+        }
+    }
+
     /// The metrics in the text format of Prometheus.
     ///
     /// # Errors
@@ -91,5 +115,26 @@ impl Metrics {
         let mut buffer = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_counted_under_one_phase_until_it_is_gone() {
+        let metrics = Metrics::new().unwrap();
+        let owner = Owner {
+            namespace: "ns".to_owned(),
+            name: "clinic".to_owned(),
+        };
+        let counted = |phase: &str| metrics.deployments.with_label_values(&[phase]).get();
+        metrics.count(&owner, Some(Phase::Progressing));
+        metrics.count(&owner, Some(Phase::Ready));
+        metrics.count(&owner, Some(Phase::Ready));
+        assert_eq!((counted("Progressing"), counted("Ready")), (0, 1));
+        metrics.count(&owner, None);
+        assert_eq!(counted("Ready"), 0);
     }
 }

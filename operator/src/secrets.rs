@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 use crate::build::{Inputs, Lifetime};
 
 /// Where pods find the database's certificate authority.
+pub const DATABASE_CA_DIRECTORY: &str = "/run/secrets/medical/database-ca";
+/// The authority's file there, as URLs and variables name it.
 pub const DATABASE_CA_FILE: &str = "/run/secrets/medical/database-ca/ca.crt";
 
 /// Annotation by which a person allows a lost password to be replaced; its value is the Secret's name.
@@ -107,7 +109,7 @@ pub fn needed(spec: &MedicalDeploymentSpec, names: &Names) -> Vec<Needed> {
         ),
     ];
     if spec.effective_preset() == Preset::Reference {
-        all.push(need(names.keys_secret(), Purpose::Keys, &KEYS));
+        all.push(need(names.keys_secret(), Purpose::Keys, &APPLICATION_KEYS));
     }
     let generated: Vec<&str> = spec
         .secrets
@@ -136,8 +138,8 @@ pub fn needed(spec: &MedicalDeploymentSpec, names: &Names) -> Vec<Needed> {
     all
 }
 
-/// Keys of the reference application.
-pub const KEYS: [&str; 4] = ["audit", "blind-index", "phi-kek", "token-signing"];
+/// Keys of the reference application, each a file in its directory of keys.
+pub const APPLICATION_KEYS: [&str; 4] = ["phi-kek", "blind-index", "token-signing", "audit"];
 
 /// The operating system gave no random bytes.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +182,7 @@ pub fn values(
             ]);
         }
         Purpose::Keys => {
-            for key in KEYS {
+            for key in APPLICATION_KEYS {
                 values.insert(key.to_owned(), written(&random(32)?, SecretFormat::Base64url));
             }
         }

@@ -1,7 +1,7 @@
 //! What the operator knows of all child objects, fed by watches: a reconcile reads it and asks the API server nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -32,6 +32,8 @@ pub enum Watched {
     Pod,
     /// The API server's own addresses.
     ApiServer,
+    /// Versions of all Secrets, without their values: a resource may name one that somebody else made.
+    SecretVersion,
 }
 
 /// How a watch stands.
@@ -51,6 +53,8 @@ pub struct Children {
     views: BTreeMap<(Kind, String), View>,
     /// The pods that they made.
     pub pods: BTreeMap<String, PodView>,
+    /// Names of Secrets that the resource names and that are not its children.
+    referenced: BTreeSet<String>,
 }
 
 impl Children {
@@ -79,6 +83,18 @@ struct Contents {
     relisted: HashMap<Watched, HashSet<(String, String)>>,
     states: HashMap<Watched, WatchState>,
     api_server: BTreeMap<String, Vec<ApiServerAddress>>,
+    secret_versions: HashMap<(String, String), String>,
+}
+
+impl Contents {
+    /// The deployments that name this Secret.
+    fn referring(&self, namespace: &str, secret: &str) -> Vec<Owner> {
+        self.owners
+            .iter()
+            .filter(|(owner, children)| owner.namespace == namespace && children.referenced.contains(secret))
+            .map(|(owner, _)| owner.clone())
+            .collect()
+    }
 }
 
 /// Everything known.
@@ -114,6 +130,28 @@ impl Store {
         addresses.sort();
         addresses.dedup();
         addresses
+    }
+
+    /// Notes which Secrets of others a deployment names, so that their changes are its changes.
+    pub fn refer(&self, owner: &Owner, secrets: &BTreeSet<String>) {
+        let mut contents = self.lock();
+        match contents.owners.get_mut(owner) {
+            Some(children) if children.referenced == *secrets => {}
+            Some(children) => children.referenced.clone_from(secrets),
+            None if secrets.is_empty() => {}
+            None => contents
+                .owners
+                .entry(owner.clone())
+                .or_default()
+                .referenced
+                .clone_from(secrets),
+        }
+    }
+
+    /// Version of a Secret; none when there is no such Secret.
+    pub fn secret_version(&self, namespace: &str, name: &str) -> Option<String> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.lock().secret_versions.get(&key).cloned()
     }
 
     /// All owners that have children.
@@ -176,6 +214,18 @@ impl Store {
                 Vec::new()
             };
         }
+        if watched == Watched::SecretVersion {
+            let version = object.metadata.resource_version.clone().unwrap_or_default();
+            let touched = contents.referring(&namespace, &name);
+            let before = contents
+                .secret_versions
+                .insert((namespace, name), version.clone());
+            return if before == Some(version) {
+                Vec::new()
+            } else {
+                touched
+            };
+        }
         let Some(instance) = instance(object) else {
             return Vec::new();
         };
@@ -203,7 +253,7 @@ impl Store {
                 let view = PodView::of(object);
                 children.pods.insert(name, view.clone()) != Some(view)
             }
-            Watched::ApiServer => false,
+            Watched::ApiServer | Watched::SecretVersion => false,
         };
         if changed {
             touched.push(owner);
@@ -222,6 +272,12 @@ impl Store {
         if watched == Watched::ApiServer {
             contents.api_server.remove(name);
             return contents.owners.keys().cloned().collect();
+        }
+        if watched == Watched::SecretVersion {
+            contents
+                .secret_versions
+                .remove(&(namespace.to_owned(), name.to_owned()));
+            return contents.referring(namespace, name);
         }
         let Some(owner) = contents
             .places
@@ -243,11 +299,17 @@ impl Store {
         let gone: Vec<(String, String)> = {
             let mut contents = self.lock();
             let listed = contents.relisted.remove(&watched).unwrap_or_default();
-            contents
-                .places
-                .keys()
-                .filter(|(of, ..)| *of == watched)
-                .map(|(_, namespace, name)| (namespace.clone(), name.clone()))
+            let known: Vec<(String, String)> = match watched {
+                Watched::SecretVersion => contents.secret_versions.keys().cloned().collect(),
+                _ => contents
+                    .places
+                    .keys()
+                    .filter(|(of, ..)| *of == watched)
+                    .map(|(_, namespace, name)| (namespace.clone(), name.clone()))
+                    .collect(),
+            };
+            known
+                .into_iter()
                 .filter(|place| !listed.contains(place))
                 .collect()
         };
@@ -264,7 +326,7 @@ fn remove(children: Option<&mut Children>, watched: Watched, name: &str) {
         Watched::Pod => {
             children.pods.remove(name);
         }
-        Watched::ApiServer => {}
+        Watched::ApiServer | Watched::SecretVersion => {}
     }
 }
 
@@ -354,6 +416,31 @@ mod tests {
             [owner("clinic"), owner("ward")]
         );
         assert_eq!(store.children(&owner("clinic")), Children::default());
+    }
+
+    #[test]
+    fn a_changed_secret_touches_the_deployments_that_name_it_and_no_other() {
+        let secret = |version: &str| -> DynamicObject {
+            serde_json::from_value(
+                json!({"metadata": {"name": "mail", "namespace": "ns", "resourceVersion": version}}),
+            )
+            .unwrap()
+        };
+        let store = Store::new(vec![Watched::SecretVersion]);
+        store.refer(&owner("clinic"), &BTreeSet::from(["mail".to_owned()]));
+        store.refer(&owner("ward"), &BTreeSet::from(["other".to_owned()]));
+        assert_eq!(
+            store.apply(Watched::SecretVersion, &secret("1")),
+            [owner("clinic")]
+        );
+        assert_eq!(store.apply(Watched::SecretVersion, &secret("1")), []);
+        assert_eq!(
+            store.apply(Watched::SecretVersion, &secret("2")),
+            [owner("clinic")]
+        );
+        store.begin_list(Watched::SecretVersion);
+        assert_eq!(store.end_list(Watched::SecretVersion), [owner("clinic")]);
+        assert_eq!(store.secret_version("ns", "mail"), None);
     }
 
     #[tokio::test]

@@ -9,11 +9,15 @@ use std::{
 
 use jiff::Timestamp;
 use kube::{ResourceExt, core::DynamicObject};
-use medical_crds::names::{LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY};
+use medical_crds::names::{LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{kinds::Kind, tls::CertificateFacts};
+
+mod pod;
+
+pub use pod::{PodView, Termination};
 
 /// A child object as it was last seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +59,8 @@ pub enum Detail {
     Secret(SecretView),
     /// autoscaling/v2 HorizontalPodAutoscaler.
     Autoscaler(AutoscalerView),
+    /// core/v1 PersistentVolumeClaim.
+    Claim(ClaimView),
 }
 
 /// A condition of a child object.
@@ -123,6 +129,8 @@ pub struct JobView {
     pub complete: bool,
     /// Reason and message of the failure.
     pub failed: Option<String>,
+    /// When it failed.
+    pub failed_at: Option<Timestamp>,
     /// Running pods.
     pub active: i32,
 }
@@ -157,6 +165,15 @@ pub struct AutoscalerView {
     pub desired: i32,
 }
 
+/// A `PersistentVolumeClaim`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimView {
+    /// Whether a volume was bound to it.
+    pub bound: bool,
+    /// Requested size.
+    pub requested: String,
+}
+
 /// Name of the annotation on the Cluster that lists the Secrets which belong to its data.
 pub const KNOWN_SECRETS: &str = "medops.dev/secrets";
 
@@ -172,6 +189,10 @@ impl View {
             Kind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerView {
                 conditions: conditions(&object.data),
                 desired: number(&object.data, "/status/desiredReplicas"),
+            }),
+            Kind::PersistentVolumeClaim => Detail::Claim(ClaimView {
+                bound: text(&object.data, "/status/phase").as_deref() == Some("Bound"),
+                requested: text(&object.data, "/spec/resources/requests/storage").unwrap_or_default(),
             }),
             _ => Detail::Plain,
         };
@@ -335,8 +356,29 @@ fn job(object: &DynamicObject) -> JobView {
     JobView {
         complete: holds("Complete").is_some(),
         failed: holds("Failed").map(|condition| format!("{}: {}", condition.reason, condition.message)),
+        failed_at: object
+            .data
+            .pointer("/status/conditions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "Failed" && condition["status"] == "True")
+            .and_then(|condition| condition["lastTransitionTime"].as_str()?.parse().ok()),
         active: number(&object.data, "/status/active"),
     }
+}
+
+/// SHA-256 of a Secret's data, as hexadecimal digits. `salt` keeps values that could be guessed from being tried out.
+pub fn checksum<'a>(salt: &[u8], data: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(salt);
+    for (key, value) in data {
+        hash.update(key.as_bytes());
+        hash.update([0]);
+        hash.update(value);
+        hash.update([0]);
+    }
+    hex::encode(hash.finalize())
 }
 
 fn secret(object: &DynamicObject) -> SecretView {
@@ -349,13 +391,6 @@ fn secret(object: &DynamicObject) -> SecretView {
         .flatten()
         .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
         .collect();
-    let mut hash = Sha256::new();
-    for (key, value) in &encoded {
-        hash.update(key.as_bytes());
-        hash.update([0]);
-        hash.update(value.as_bytes());
-        hash.update([0]);
-    }
     let decode = |key: &str| encoded.get(key).and_then(|value| STANDARD.decode(value).ok());
     let certificate = decode("tls.crt")
         .or_else(|| decode("ca.crt"))
@@ -373,93 +408,9 @@ fn secret(object: &DynamicObject) -> SecretView {
             .filter(|(_, value)| !value.is_empty())
             .map(|(key, _)| (*key).to_owned())
             .collect(),
-        checksum: hex::encode(hash.finalize()),
+        checksum: checksum(b"", encoded.iter().map(|(key, value)| (*key, value.as_bytes()))),
         certificate,
         uri_matches,
-    }
-}
-
-/// A pod of the deployment: of the application, of the init Job or of a backup.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PodView {
-    /// Name of the pod.
-    pub name: String,
-    /// The part, as in the component label.
-    pub component: String,
-    /// Name of the Job that made it.
-    pub job: Option<String>,
-    /// Pending, Running, Succeeded, Failed or Unknown.
-    pub phase: String,
-    /// Whether it is ready.
-    pub ready: bool,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// When it was created.
-    pub created: Option<Timestamp>,
-    /// Why its container waits, such as `ImagePullBackOff`, with the kubelet's message.
-    pub waiting: Option<(String, String)>,
-    /// Why it cannot be scheduled.
-    pub unschedulable: Option<String>,
-    /// Restarts of its containers.
-    pub restarts: i32,
-    /// Exit code, end and message of the last container that ended.
-    pub terminated: Option<Termination>,
-}
-
-/// How a container ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Termination {
-    /// Exit code.
-    pub exit_code: i32,
-    /// When.
-    pub finished: Option<Timestamp>,
-    /// What it said.
-    pub message: String,
-}
-
-impl PodView {
-    /// The view of a pod.
-    pub fn of(object: &DynamicObject) -> Self {
-        let data = &object.data;
-        let statuses: Vec<&Value> = ["/status/initContainerStatuses", "/status/containerStatuses"]
-            .iter()
-            .filter_map(|pointer| data.pointer(pointer).and_then(Value::as_array))
-            .flatten()
-            .collect();
-        let holds = |type_: &str, status: &str| {
-            conditions(data)
-                .into_iter()
-                .find(|condition| condition.type_ == type_ && condition.status == status)
-        };
-        Self {
-            name: object.name_any(),
-            component: object.labels().get(LABEL_COMPONENT).cloned().unwrap_or_default(),
-            job: object.labels().get("batch.kubernetes.io/job-name").cloned(),
-            phase: text(data, "/status/phase").unwrap_or_default(),
-            ready: holds("Ready", "True").is_some(),
-            deleting: object.metadata.deletion_timestamp.is_some(),
-            created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            waiting: statuses.iter().find_map(|status| {
-                let reason = text(status, "/state/waiting/reason")?;
-                (!["PodInitializing", "ContainerCreating"].contains(&reason.as_str()))
-                    .then(|| (reason, text(status, "/state/waiting/message").unwrap_or_default()))
-            }),
-            unschedulable: holds("PodScheduled", "False").map(|condition| condition.message),
-            restarts: statuses
-                .iter()
-                .map(|status| number(status, "/restartCount"))
-                .sum(),
-            terminated: statuses.iter().rev().find_map(|status| {
-                let ended = status
-                    .pointer("/state/terminated")
-                    .or_else(|| status.pointer("/lastState/terminated"))?;
-                Some(Termination {
-                    exit_code: number(ended, "/exitCode"),
-                    finished: text(ended, "/finishedAt").and_then(|time| time.parse().ok()),
-                    message: text(ended, "/message").unwrap_or_default(),
-                })
-            }),
-        }
     }
 }
 
@@ -561,18 +512,5 @@ mod tests {
         };
         assert!(!changed.uri_matches);
         assert_ne!(changed.checksum, seen.checksum);
-    }
-
-    #[test]
-    fn a_pod_tells_why_it_waits() {
-        let pod = PodView::of(&object(json!({"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "p", "labels": {"app.kubernetes.io/component": "app"}},
-            "status": {"phase": "Pending", "containerStatuses": [
-                {"restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}})));
-        assert_eq!(
-            pod.waiting,
-            Some(("ImagePullBackOff".to_owned(), "no such image".to_owned()))
-        );
-        assert_eq!(pod.component, "app");
     }
 }

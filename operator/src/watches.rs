@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{StreamExt, channel::mpsc::UnboundedSender};
+use futures::{StreamExt, TryStreamExt, channel::mpsc::UnboundedSender, stream::BoxStream};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client,
-    core::{ApiResource, DynamicObject, GroupVersionKind},
+    core::{ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
@@ -24,7 +25,7 @@ pub fn all() -> Vec<Watched> {
     kinds::ALL
         .iter()
         .map(|info| Watched::Child(info.kind))
-        .chain([Watched::Pod, Watched::ApiServer])
+        .chain([Watched::Pod, Watched::ApiServer, Watched::SecretVersion])
         .collect()
 }
 
@@ -34,12 +35,13 @@ fn name(watched: Watched) -> &'static str {
         Watched::Child(kind) => kind.info().name,
         Watched::Pod => "Pod",
         Watched::ApiServer => "EndpointSlice",
+        Watched::SecretVersion => "PartialObjectMetadata/Secret",
     }
 }
 
 fn source(client: Client, watched: Watched) -> (Api<DynamicObject>, watcher::Config) {
-    // The label is on everything that we write and on every pod that those make: foreign objects, foreign Secrets
-    // above all, never reach this process.
+    // The label is on everything that we write and on every pod that those make: of foreign objects, foreign Secrets
+    // above all, no value reaches this process unless a resource names them.
     let ours = watcher::Config::default().labels(&format!("{LABEL_NAME}={NAME}"));
     match watched {
         Watched::Child(kind) => (Api::all_with(client, &kind.api_resource()), ours),
@@ -47,12 +49,39 @@ fn source(client: Client, watched: Watched) -> (Api<DynamicObject>, watcher::Con
             let pods = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Pod"), "pods");
             (Api::all_with(client, &pods), ours)
         }
-        Watched::ApiServer => {
+        Watched::ApiServer | Watched::SecretVersion => {
             let gvk = GroupVersionKind::gvk("discovery.k8s.io", "v1", "EndpointSlice");
             let slices = ApiResource::from_gvk_with_plural(&gvk, "endpointslices");
             let config = watcher::Config::default().labels("kubernetes.io/service-name=kubernetes");
             (Api::namespaced_with(client, "default", &slices), config)
         }
+    }
+}
+
+/// The objects as they change; of Secrets that are watched for their version, the metadata only.
+fn objects(client: Client, watched: Watched) -> BoxStream<'static, watcher::Result<Event<DynamicObject>>> {
+    if watched == Watched::SecretVersion {
+        let secrets: Api<PartialObjectMeta<Secret>> = Api::all(client);
+        return watcher(secrets, watcher::Config::default())
+            .map_ok(without_content)
+            .boxed();
+    }
+    let (api, config) = source(client, watched);
+    watcher(api, config).boxed()
+}
+
+fn without_content(event: Event<PartialObjectMeta<Secret>>) -> Event<DynamicObject> {
+    let bare = |object: PartialObjectMeta<Secret>| DynamicObject {
+        types: None,
+        metadata: object.metadata,
+        data: serde_json::Value::Null,
+    };
+    match event {
+        Event::Apply(object) => Event::Apply(bare(object)),
+        Event::Delete(object) => Event::Delete(bare(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(bare(object)),
+        Event::InitDone => Event::InitDone,
     }
 }
 
@@ -64,10 +93,9 @@ pub async fn feed(
     metrics: Metrics,
     changes: UnboundedSender<Owner>,
 ) {
-    let (api, config) = source(client, watched);
     let optional = matches!(watched, Watched::Child(kind) if kind.info().optional);
     let backoff = watcher::DefaultBackoff::default();
-    let mut events = std::pin::pin!(watcher(api, config).backoff(backoff));
+    let mut events = std::pin::pin!(objects(client, watched).backoff(backoff));
     let gauge = metrics.watches.with_label_values(&[name(watched)]);
     while let Some(event) = events.next().await {
         let touched = match event {

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use medical_crds::{
     names::{APP_ROLE, BACKUP_ROLE, Component, DATABASE, OWNER_ROLE},
-    spec::MedicalDeploymentSpec,
+    spec::{MedicalDeploymentSpec, Preset},
 };
 
 use super::{Inputs, Lifetime, pod, quantities};
@@ -49,6 +49,7 @@ pub fn build(inputs: &Inputs) -> Cluster {
     let managed = &inputs.deployment.spec.database.managed;
     let names = &inputs.names;
     let several = managed.instances > 1;
+    let rights = rights_of_a_foreign_image(inputs);
     Cluster::new(
         inputs.metadata(names.cluster(), Component::Database, Lifetime::Data),
         ClusterSpec {
@@ -70,6 +71,8 @@ pub fn build(inputs: &Inputs) -> Cluster {
                     },
                     data_checksums: true,
                     encoding: "UTF8".to_owned(),
+                    post_init_sql: rights.0,
+                    post_init_application_sql: rights.1,
                 },
             },
             managed: ManagedConfiguration {
@@ -114,6 +117,24 @@ pub fn build(inputs: &Inputs) -> Cluster {
 pub(crate) fn image(inputs: &Inputs) -> String {
     let image = inputs.deployment.spec.database.managed.image.as_ref();
     image.unwrap_or(&inputs.settings.database_image).clone()
+}
+
+/// Statements for the server and for the database, by which the serving role of an unmodified image may read and write
+/// the tables that its migrations make as the owner. The reference application's migrations grant each right
+/// themselves. `CloudNativePG` gives the role its password and attributes afterwards.
+fn rights_of_a_foreign_image(inputs: &Inputs) -> (Vec<String>, Vec<String>) {
+    if inputs.deployment.spec.effective_preset() == Preset::Reference {
+        return (Vec::new(), Vec::new());
+    }
+    let by_default = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER_ROLE} GRANT");
+    (
+        vec![format!("CREATE ROLE {APP_ROLE} NOLOGIN")],
+        vec![
+            format!("{by_default} SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP_ROLE}"),
+            format!("{by_default} USAGE, SELECT ON SEQUENCES TO {APP_ROLE}"),
+            format!("{by_default} USAGE ON SCHEMAS TO {APP_ROLE}"),
+        ],
+    )
 }
 
 fn role(name: &str, secret: String) -> Role {

@@ -1,6 +1,6 @@
 //! Environment variables and mounted files of the application and of its init Job.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EnvVar, EnvVarSource, SecretKeySelector, Volume, VolumeMount,
@@ -11,13 +11,14 @@ use medical_crds::{
 };
 
 use super::{Inputs, database, pod, service};
-use crate::cnpg;
+use crate::{
+    cnpg,
+    secrets::{APPLICATION_KEYS, DATABASE_CA_DIRECTORY, DATABASE_CA_FILE},
+};
 
 const DATABASE_DIRECTORY: &str = "/run/secrets/medical/database";
-const DATABASE_CA_DIRECTORY: &str = "/run/secrets/medical/database-ca";
 const TLS_DIRECTORY: &str = "/run/secrets/medical/tls";
 const KEYS_DIRECTORY: &str = "/run/secrets/medical/keys";
-const KEYS: [&str; 4] = ["phi-kek", "blind-index", "token-signing", "audit"];
 
 /// Seconds for which the reference application finishes its requests after SIGTERM.
 pub(crate) const SHUTDOWN_GRACE_SECONDS: i64 = 20;
@@ -82,7 +83,7 @@ fn reference(inputs: &Inputs, login: Login) -> Vec<EnvVar> {
         plain("DATABASE_NAME", DATABASE),
         plain("DATABASE_USER", login.role()),
         plain("DATABASE_PASSWORD_FILE", format!("{DATABASE_DIRECTORY}/password")),
-        plain("DATABASE_CA_FILE", format!("{DATABASE_CA_DIRECTORY}/ca.crt")),
+        plain("DATABASE_CA_FILE", DATABASE_CA_FILE),
     ];
     if login == Login::App {
         variables.extend([
@@ -91,7 +92,10 @@ fn reference(inputs: &Inputs, login: Login) -> Vec<EnvVar> {
                 database::connections_of_a_pod(spec).to_string(),
             ),
             plain("MEDICAL_LISTEN", format!("0.0.0.0:{}", spec.effective_port())),
-            plain("PUBLIC_URL", service::public_url(inputs)),
+            plain(
+                "PUBLIC_URL",
+                service::public_url(inputs.deployment, &inputs.names),
+            ),
             plain("TLS_CERT_FILE", format!("{TLS_DIRECTORY}/tls.crt")),
             plain("TLS_KEY_FILE", format!("{TLS_DIRECTORY}/tls.key")),
             plain("KEYS_DIRECTORY", KEYS_DIRECTORY),
@@ -132,9 +136,9 @@ fn deployment_value(inputs: &Inputs, login: Login, name: &str, value: Deployment
         DeploymentValue::DatabaseName => plain(name, DATABASE),
         DeploymentValue::DatabaseUser => plain(name, login.role()),
         DeploymentValue::DatabasePassword => secret(name, login.secret(inputs), "password"),
-        DeploymentValue::DatabaseCaFile => plain(name, format!("{DATABASE_CA_DIRECTORY}/ca.crt")),
+        DeploymentValue::DatabaseCaFile => plain(name, DATABASE_CA_FILE),
         DeploymentValue::Environment => plain(name, spec.environment.as_str()),
-        DeploymentValue::PublicUrl => plain(name, service::public_url(inputs)),
+        DeploymentValue::PublicUrl => plain(name, service::public_url(inputs.deployment, &inputs.names)),
         DeploymentValue::Port => plain(name, spec.effective_port().to_string()),
         DeploymentValue::AllowedOrigins => plain(name, allowed_origins(inputs)),
     }
@@ -187,7 +191,7 @@ pub(crate) fn files(inputs: &Inputs, login: Login) -> (Vec<Volume>, Vec<VolumeMo
         mounts.push(pod::read_only("database", DATABASE_DIRECTORY));
     }
     if login == Login::App && reference {
-        volumes.push(pod::secret_files("keys", names.keys_secret(), &KEYS));
+        volumes.push(pod::secret_files("keys", names.keys_secret(), &APPLICATION_KEYS));
         mounts.push(pod::read_only("keys", KEYS_DIRECTORY));
     }
     // An application that speaks plain HTTP has no use for the private key.
@@ -212,6 +216,25 @@ pub(crate) fn files(inputs: &Inputs, login: Login) -> (Vec<Volume>, Vec<VolumeMo
         mounts.push(pod::read_only("config", &config.mount_path));
     }
     (volumes, mounts)
+}
+
+/// The Secrets of others that the application or its init Job reads through a variable, with the keys that they read.
+pub fn referenced_secrets(inputs: &Inputs) -> BTreeMap<String, BTreeSet<String>> {
+    let mut referenced: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for reference in inputs
+        .deployment
+        .spec
+        .app
+        .env
+        .iter()
+        .filter_map(|variable| variable.secret_key_ref.as_ref())
+    {
+        referenced
+            .entry(reference.name.clone())
+            .or_default()
+            .insert(reference.key.clone());
+    }
+    referenced
 }
 
 /// Names of the Secrets whose change has to roll the application's pods: those that they read through a variable, and

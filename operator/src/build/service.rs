@@ -5,7 +5,8 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use medical_crds::{
-    names::Component,
+    MedicalDeployment,
+    names::{Component, Names},
     spec::{MedicalDeploymentSpec, Scheme},
 };
 
@@ -28,17 +29,18 @@ pub fn port(spec: &MedicalDeploymentSpec) -> i32 {
 }
 
 /// Name of the Service inside the cluster, without the cluster's own domain.
-pub fn host(inputs: &Inputs) -> String {
-    format!("{}.{}.svc", inputs.names.app(), inputs.namespace())
+pub fn host(deployment: &MedicalDeployment, names: &Names) -> String {
+    let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
+    format!("{}.{namespace}.svc", names.app())
 }
 
 /// Address under which people reach the application: `domain.primary`, else the Service's name. In front of a domain
 /// stands TLS, whether the application speaks it or what routes to it.
-pub fn public_url(inputs: &Inputs) -> String {
-    let spec = &inputs.deployment.spec;
+pub fn public_url(deployment: &MedicalDeployment, names: &Names) -> String {
+    let spec = &deployment.spec;
     match spec.domain.as_ref().and_then(|domain| domain.primary.as_ref()) {
         Some(primary) => format!("https://{primary}"),
-        None => format!("{}://{}", port_name(spec), host(inputs)),
+        None => format!("{}://{}", port_name(spec), host(deployment, names)),
     }
 }
 

@@ -16,5 +16,6 @@ pub mod outcome;
 pub mod pass;
 pub mod plan;
 pub mod prune;
+pub mod referenced_secrets;
 pub mod status;
 pub mod write_status;

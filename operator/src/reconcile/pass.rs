@@ -13,13 +13,14 @@ use super::{
     outcome::{Obstacle, Outcome},
     plan::{Child, plan},
     prune,
+    referenced_secrets::{self, SecretMemory},
 };
 use crate::{
-    build::Inputs,
+    build::{Inputs, environment},
     kinds::Kind,
     settings::Settings,
     store::{Children, Owner, Store, WatchState, Watched},
-    view::{Detail, KNOWN_SECRETS},
+    view::{Detail, KNOWN_SECRETS, View},
 };
 
 /// Says that CloudNativePG is not there, and what to do.
@@ -33,6 +34,8 @@ pub struct Tools<'a> {
     pub store: &'a Store,
     /// What was written before.
     pub memory: &'a Memory,
+    /// Secrets of others as they were last read.
+    pub secrets: &'a SecretMemory,
     /// The operator's settings.
     pub settings: &'a Settings,
 }
@@ -78,7 +81,26 @@ pub async fn pass(
     if !deployment.spec.suspend {
         ensure_secrets::ensure(tools.client, owner, &inputs, &mut children, now, &mut outcome).await;
     }
-    let checksums = secret_checksums(&children);
+    let mut checksums = secret_checksums(&children);
+    if !deployment.spec.suspend {
+        let mut referenced = environment::referenced_secrets(&inputs);
+        referenced.retain(|name, _| children.get(Kind::Secret, name).is_none());
+        // Values of others may be short; a password that nobody knows keeps them from being guessed by their checksum.
+        let salt = checksums
+            .get(&inputs.names.owner_secret())
+            .cloned()
+            .unwrap_or_default();
+        let Tools {
+            client,
+            store,
+            secrets,
+            ..
+        } = tools;
+        checksums.extend(
+            referenced_secrets::checksums(client, store, secrets, owner, &referenced, &salt, &mut outcome)
+                .await,
+        );
+    }
     let inputs = Inputs {
         secret_checksums: &checksums,
         ..inputs
@@ -88,7 +110,14 @@ pub async fn pass(
     if !deployment.spec.suspend {
         apply_all(tools, owner, &inputs, &plan, &mut children, &mut outcome).await;
         if outcome.failures.is_empty() {
-            prune_all(tools, owner, deployment, &plan, &mut children, &mut outcome).await;
+            let left = prune::left_over(&children, &plan, owner_uid(deployment));
+            let left: Vec<_> = left
+                .into_iter()
+                .filter(|(kind, _)| !(*kind == Kind::Job && awaited(&outcome)))
+                .chain(prune::to_run_again(&children, &plan, now))
+                .map(|(kind, view)| (kind, view.clone()))
+                .collect();
+            prune_all(tools, owner, left, &mut children, &mut outcome).await;
         }
     }
     Passed {
@@ -201,6 +230,15 @@ fn gate(
         {
             wait("SecretsMissing", "waits for the Secrets".to_owned())
         }
+        // Pods of the new template could not start without it.
+        Kind::Job | Kind::Deployment if outcome.waiting.iter().any(|at| at.kind == Kind::Secret) => {
+            wait("SecretsMissing", "waits for the Secrets".to_owned())
+        }
+        // The API server refuses another size until the first dump has bound a volume.
+        Kind::PersistentVolumeClaim if grows_unbound(children, child) => wait(
+            "VolumeNotBound",
+            "the volume of the dumps takes its new size once the first dump has bound it".to_owned(),
+        ),
         Kind::Job if !database_answers(inputs, children) => {
             wait("DatabaseNotReady", "waits for the database".to_owned())
         }
@@ -225,6 +263,14 @@ fn gate(
     }
 }
 
+fn grows_unbound(children: &Children, child: &Child) -> bool {
+    let wanted = child.object.pointer("/spec/resources/requests/storage");
+    matches!(
+        children.get(child.kind, &child.name).map(|view| &view.detail),
+        Some(Detail::Claim(claim)) if !claim.bound && wanted.is_some_and(|wanted| *wanted != *claim.requested)
+    )
+}
+
 /// Whether the database has a primary and the roles that the application needs.
 fn database_answers(inputs: &Inputs, children: &Children) -> bool {
     match children
@@ -245,20 +291,17 @@ fn job_complete(children: &Children, name: &str) -> bool {
     matches!(children.get(Kind::Job, name).map(|view| &view.detail), Some(Detail::Job(job)) if job.complete)
 }
 
+fn owner_uid(deployment: &MedicalDeployment) -> &str {
+    deployment.metadata.uid.as_deref().unwrap_or_default()
+}
+
 async fn prune_all(
     tools: &Tools<'_>,
     owner: &Owner,
-    deployment: &MedicalDeployment,
-    plan: &[Child],
+    left: Vec<(Kind, View)>,
     children: &mut Children,
     outcome: &mut Outcome,
 ) {
-    let uid = deployment.metadata.uid.clone().unwrap_or_default();
-    let left: Vec<_> = prune::left_over(children, plan, &uid)
-        .into_iter()
-        .map(|(kind, view)| (kind, view.clone()))
-        .filter(|(kind, _)| !(*kind == Kind::Job && awaited(outcome)))
-        .collect();
     for (kind, view) in left {
         match prune::delete(tools.client, owner, kind, &view).await {
             Ok(()) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client,
     api::{DeleteParams, Preconditions, PropagationPolicy},
@@ -12,8 +13,11 @@ use super::{apply::ApplyError, plan::Child};
 use crate::{
     kinds::Kind,
     store::{Children, Owner},
-    view::{Detail, View},
+    view::{Detail, JobView, View},
 };
+
+/// Time after which a failed init Job is tried again, after the retries that Kubernetes itself made.
+pub const TRIED_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
 /// The children that are left over. What holds data is never among them, nor what somebody else owns, nor a Job that
 /// still runs.
@@ -33,6 +37,21 @@ pub fn left_over<'a>(children: &'a Children, plan: &[Child], owner_uid: &str) ->
                 && !matches!(&view.detail, Detail::Job(job) if !job.finished())
         })
         .collect()
+}
+
+/// The init Job that failed long enough ago to be tried once more: what it failed for may have passed. A Job cannot run
+/// again, so that it has to make room.
+pub fn to_run_again<'a>(children: &'a Children, plan: &[Child], now: Timestamp) -> Option<(Kind, &'a View)> {
+    let planned = plan.iter().find(|child| child.kind == Kind::Job)?;
+    let view = children.get(Kind::Job, &planned.name)?;
+    let Detail::Job(JobView {
+        failed_at: Some(failed_at),
+        ..
+    }) = &view.detail
+    else {
+        return None;
+    };
+    (!view.deleting && now.duration_since(*failed_at) >= TRIED_AGAIN_AFTER).then_some((Kind::Job, view))
 }
 
 /// Deletes one object, provided that it is still the one that was seen.
@@ -92,6 +111,24 @@ mod tests {
         children.insert(Kind::Service, view(Kind::Service, "theirs", "other", &json!({})));
         children.insert(Kind::Service, view(Kind::Service, "mine", "ours", &json!({})));
         assert_eq!(names(&children), ["mine"]);
+    }
+
+    #[test]
+    fn a_failed_init_job_is_tried_again_after_ten_minutes_and_not_before() {
+        let failed = json!({"conditions": [
+            {"type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+        let mut children = Children::default();
+        children.insert(Kind::Job, view(Kind::Job, "init", "ours", &failed));
+        let plan = [Child {
+            kind: Kind::Job,
+            name: "init".to_owned(),
+            lifetime: crate::build::Lifetime::Workload,
+            object: json!({}),
+        }];
+        let at =
+            |time: &str| to_run_again(&children, &plan, time.parse().unwrap()).map(|(_, view)| &view.name);
+        assert_eq!(at("2026-01-01T00:09:59Z"), None);
+        assert_eq!(at("2026-01-01T00:10:00Z"), Some(&"init".to_owned()));
     }
 
     #[test]

@@ -19,9 +19,9 @@ use medical_crds::{
 
 use super::{outcome::Outcome, plan::Child};
 use crate::{
+    build::service,
     kinds::Kind,
     secrets::{self, Purpose},
-    settings::Settings,
     store::Children,
     view::{Detail, SecretView},
 };
@@ -32,8 +32,6 @@ pub struct Observed<'a> {
     pub deployment: &'a MedicalDeployment,
     /// Names of its children.
     pub names: Names,
-    /// The operator's settings.
-    pub settings: &'a Settings,
     /// What is known of the children.
     pub children: &'a Children,
     /// What was planned.
@@ -240,6 +238,9 @@ fn secrets_ready(observed: &Observed) -> Judgement {
     if let Some(failure) = at_secret(&outcome.failures) {
         return Judgement::failed(failure.reason, failure.message);
     }
+    if let Some(missing) = at_secret(&outcome.waiting).filter(|at| at.reason != "WaitingForDeletion") {
+        return Judgement::failed(missing.reason, missing.message);
+    }
     if let Some(warning) = at_secret(&outcome.warnings) {
         return Judgement::failed(warning.reason, warning.message);
     }
@@ -307,24 +308,11 @@ fn tls_ready(observed: &Observed) -> Option<Judgement> {
 }
 
 fn endpoints(observed: &Observed) -> Endpoints {
-    let spec = &observed.deployment.spec;
-    let namespace = observed
-        .deployment
-        .metadata
-        .namespace
-        .as_deref()
-        .unwrap_or_default();
-    let scheme = spec.effective_scheme().as_str().to_lowercase();
-    let service = format!("{}.{namespace}.svc", observed.names.app());
-    let host = spec
-        .domain
-        .as_ref()
-        .and_then(|domain| domain.primary.clone())
-        .unwrap_or_else(|| service.clone());
+    let (deployment, names) = (observed.deployment, &observed.names);
     Endpoints {
-        url: Some(format!("{scheme}://{host}")),
-        service: Some(service),
-        ca_secret: (spec.effective_scheme() == Scheme::Https).then(|| observed.names.tls_secret()),
+        url: Some(service::public_url(deployment, names)),
+        service: Some(service::host(deployment, names)),
+        ca_secret: (deployment.spec.effective_scheme() == Scheme::Https).then(|| names.tls_secret()),
     }
 }
 

@@ -4,4 +4,7 @@
 mod admission;
 mod explain;
 mod judges;
+mod operator_alone_and_in_pairs;
+mod operator_process;
 mod operator_without_database_api;
+mod scale;

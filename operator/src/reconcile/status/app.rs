@@ -162,7 +162,7 @@ pub(super) fn migrated(observed: &Observed) -> Option<Judgement> {
         .unwrap_or_default();
     if let Some(why) = &job.failed {
         let message = if said.is_empty() { why.clone() } else { said };
-        let remedy = "correct the spec, or delete the Job to let it be tried again";
+        let remedy = "correct the spec; it is tried again every ten minutes";
         return Some(Judgement::failed(
             "MigrationFailed",
             format!("Job {} failed: {message}; {remedy}", planned.name),

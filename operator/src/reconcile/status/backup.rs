@@ -1,14 +1,22 @@
 //! The backups, from what the pods that made them reported about the dumps.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use medical_crds::{
     names::Component,
+    schedule::Schedule,
     status::{BackupStatus, time},
 };
 use serde::Deserialize;
 
 use super::{Judgement, Observed};
-use crate::view::{PodView, Termination};
+use crate::{
+    kinds::Kind,
+    view::{PodView, Termination},
+};
+
+/// Time after which a dump that was due and did not come is overdue: within the first hour the CronJob controller may
+/// still start it, and most dumps end within the second.
+const OVERDUE_AFTER: SignedDuration = SignedDuration::from_hours(2);
 
 /// Reason while no dump was due yet; the only unknown that does not keep a deployment from being ready.
 pub(super) const NO_BACKUP_YET: &str = "NoBackupYet";
@@ -98,17 +106,33 @@ fn said(end: &Termination) -> String {
     }
 }
 
-/// Whether the last dump and the last verification succeeded; `None` when there are no backups.
+/// When a dump was due that should be there by now and is not. It may be a suspended CronJob, a volume that cannot be
+/// mounted, a pod without a node: nothing of it fails, so that only the clock tells.
+fn overdue(observed: &Observed, last: Option<Timestamp>) -> Option<Timestamp> {
+    let logical = &observed.deployment.spec.backup.logical;
+    let zone = TimeZone::get(&logical.time_zone).ok()?;
+    logical
+        .tiers
+        .named()
+        .filter_map(|(name, tier)| {
+            let job = observed
+                .children
+                .get(Kind::CronJob, &observed.names.backup_cron_job(name))?;
+            // Before it existed it could not make a dump.
+            let since = last.max(job.created)?;
+            Schedule::parse(&tier.schedule, &zone)?.next_after(since)
+        })
+        .min()
+        .filter(|due| observed.now.duration_since(*due) > OVERDUE_AFTER)
+}
+
+/// Whether the last dump and the last verification succeeded and none is overdue; `None` when there are no backups.
 pub(super) fn judge(observed: &Observed, status: Option<&BackupStatus>) -> Option<Judgement> {
     if !observed.deployment.spec.backup.logical.enabled {
         return None;
     }
-    let Some(status) = status else {
-        return Some(Judgement::unknown(
-            NO_BACKUP_YET,
-            "no dump was made yet; the first is made on schedule",
-        ));
-    };
+    let none = BackupStatus::default();
+    let status = status.unwrap_or(&none);
     let after = |failure: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
                  success: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
         failure
@@ -120,6 +144,15 @@ pub(super) fn judge(observed: &Observed, status: Option<&BackupStatus>) -> Optio
         Judgement::failed(
             "BackupFailed",
             format!("the last dump failed: {}", message(&status.last_failure)),
+        )
+    } else if let Some(due) = overdue(observed, status.last_success_time.as_ref().map(|last| last.0)) {
+        Judgement::failed(
+            "BackupOverdue",
+            format!(
+                "no dump has come since the one that was due at {}: see the CronJobs {}-backup-* and their pods",
+                time(due).0,
+                observed.names.app()
+            ),
         )
     } else if let Some(last) = &status.last_success_time {
         if after(&status.last_verify_failure_time, &status.last_verified_time) {
