@@ -13,7 +13,7 @@ use age::x25519;
 use age::{DecryptError, Decryptor, Encryptor};
 use secrecy::{ExposeSecret, SecretString};
 
-/// The public key that a dump is encrypted to.
+/// The public key that a dump is encrypted to.
 #[derive(Debug, Clone)]
 pub struct Recipient(x25519::Recipient);
 

@@ -1,4 +1,4 @@
-//! One writer at a time in a folder of dumps.
+//! One writer at a time in a folder of dumps.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;

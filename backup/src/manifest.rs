@@ -1,4 +1,4 @@
-//! The manifest beside every dump: what the dump must contain, and how to recognise it undamaged.
+//! The manifest beside every dump: what the dump must contain, and how to recognise it undamaged.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Deleting the dumps that have outlived their tier.
+//! Deleting the dumps that have outlived their tier.
 
 use std::fs;
 use std::io;

@@ -14,7 +14,7 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     }
 }
 
-/// The rules of the ClusterRole, one for each kind, in the order of the registry.
+/// The rules of the ClusterRole, one for each kind, in the order of the registry.
 pub fn cluster_rules() -> Vec<PolicyRule> {
     let mut rules = vec![
         // patch: the finalizer that announces the deletion of data.

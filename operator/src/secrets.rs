@@ -160,7 +160,7 @@ fn written(bytes: &[u8], format: SecretFormat) -> String {
     }
 }
 
-/// Fresh values for a Secret that is not a certificate; `missing` restricts them to those keys.
+/// Fresh values for a Secret that is not a certificate; `missing` restricts them to those keys.
 pub fn values(
     inputs: &Inputs,
     needed: &Needed,

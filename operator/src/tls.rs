@@ -11,7 +11,7 @@ use x509_parser::{extensions::GeneralName, pem::parse_x509_pem};
 pub const AUTHORITY_DAYS: i64 = 3650;
 /// Days that a certificate is valid.
 pub const CERTIFICATE_DAYS: i64 = 90;
-/// Days before the end at which a certificate is renewed. (C-35)
+/// Days before the end at which a certificate is renewed. (R-144, C-35)
 pub const RENEW_BEFORE_DAYS: i64 = 30;
 
 /// What is to be known of a certificate.

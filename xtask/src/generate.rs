@@ -1,5 +1,5 @@
 //! The files that programs of this workspace write and that are committed all the same, so that people can read and
-//! apply them without a compiler. `--check` fails when one differs from what would be written.
+//! apply them without a compiler. `--check` fails when one differs from what would be written.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -109,7 +109,7 @@ pub struct MedicalDeploymentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
 
-    /// Scales the application by load. Without it `app.replicas` pods run.
+    /// Scales the application by load. Without it `app.replicas` pods run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 

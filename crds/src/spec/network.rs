@@ -18,7 +18,7 @@ pub struct Network {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub metrics_from: Vec<Peer>,
-    /// Networks that the application may connect to beside its database and DNS. Default: none. (F-12)
+    /// Networks that the application may connect to beside its database and DNS. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub egress: Vec<EgressRule>,

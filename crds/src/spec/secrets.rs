@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Secrets {
     /// Values that are generated once, kept for ever in the Secret `NAME-generated`, and named in `app.env` by
-    /// `generatedSecret`. Removing an entry here does not remove the value. (R-029, F-13)
+    /// `generatedSecret`. Removing an entry here does not remove the value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub generate: Vec<GeneratedSecret>,

@@ -8,7 +8,7 @@ use medical_crds::names::Component;
 
 use super::{Inputs, Lifetime};
 
-/// The autoscaler; none without `spec.autoscaling`.
+/// The autoscaler; none without `spec.autoscaling`.
 pub fn build(inputs: &Inputs) -> Option<HorizontalPodAutoscaler> {
     let autoscaling = inputs.deployment.spec.autoscaling.as_ref()?;
     let mut metrics = vec![utilization("cpu", autoscaling.target_cpu_percent)];

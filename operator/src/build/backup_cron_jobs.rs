@@ -38,7 +38,7 @@ const CA_DIRECTORY: &str = "/run/secrets/database-ca";
 const TEMPORARY: i128 = GIBIBYTE / 4;
 /// Size of the volume that holds the program.
 const TOOLS: i128 = GIBIBYTE / 8;
-/// Seconds after its time within which a run that was missed is still started.
+/// Seconds after its time within which a run that was missed is still started.
 const STARTING_DEADLINE_SECONDS: i64 = 3_600;
 /// Seconds after which a run counts as hung. A dump of 100 GiB or its restore takes less.
 const ACTIVE_DEADLINE_SECONDS: i64 = 6 * 3_600;

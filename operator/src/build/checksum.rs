@@ -1,4 +1,4 @@
-//! Checksums that name a Job or roll pods.
+//! Checksums that name a Job or roll pods.
 
 use std::collections::BTreeSet;
 

@@ -25,7 +25,7 @@ use crate::cnpg::{
 /// may ("invalid input syntax for type date: …"). So errors of statements go to the client, which knows what it
 /// asked, and not to the log; `log` is the least level above them and keeps start, stop, checkpoints, replication,
 /// refused logins (FATAL) and crashes (PANIC).
-/// (<https://www.postgresql.org/docs/17/runtime-config-logging.html>)
+/// (R-223, <https://www.postgresql.org/docs/17/runtime-config-logging.html>)
 pub const PROTECTIVE_PARAMETERS: [(&str, &str); 9] = [
     ("debug_print_parse", "off"),
     ("debug_print_plan", "off"),
@@ -152,7 +152,7 @@ fn role(name: &str, secret: String) -> Role {
 
 /// Who may connect, in the order in which PostgreSQL asks. `CloudNativePG` puts its own rules for the local socket and
 /// for replication by certificate before these and a rule that accepts everyone, even without TLS, after them; the
-/// last two rules here make sure that it is never reached.
+/// last two rules here make sure that it is never reached.
 fn host_rules() -> Vec<String> {
     // A restore goes into a new, empty database beside the present one, as the owner.
     [("all", OWNER_ROLE), (DATABASE, APP_ROLE), (DATABASE, BACKUP_ROLE)]
@@ -178,7 +178,7 @@ fn parameters(spec: &MedicalDeploymentSpec) -> BTreeMap<String, String> {
 }
 
 /// Connections that the pool of one pod may hold, so that all pods together, one more during a rollout included, stay
-/// below `max_connections`. In steps, so that not every change of the number of pods rolls all of them.
+/// below `max_connections`. In steps, so that not every change of the number of pods rolls all of them.
 pub(crate) fn connections_of_a_pod(spec: &MedicalDeploymentSpec) -> i32 {
     let max_connections = spec.database.managed.parameters.get(MAX_CONNECTIONS);
     let max_connections = max_connections

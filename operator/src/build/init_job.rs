@@ -21,7 +21,7 @@ use super::{
 
 const TEMPORARY: i128 = GIBIBYTE / 4;
 
-/// The Job; none when there is nothing to run.
+/// The Job; none when there is nothing to run.
 pub fn build(inputs: &Inputs) -> Option<Job> {
     let init = inputs.deployment.spec.effective_init()?;
     let template = template(inputs, &init);

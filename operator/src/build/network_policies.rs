@@ -28,7 +28,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Where a node's own DNS cache listens (<https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/>).
 const NODE_LOCAL_DNS: &str = "169.254.20.10/32";
 
-/// All policies, with their lifetimes. The verification of dumps gets none: it needs no network.
+/// All policies, with their lifetimes. The verification of dumps gets none: it needs no network.
 pub fn build(inputs: &Inputs) -> Vec<(Lifetime, NetworkPolicy)> {
     let spec = &inputs.deployment.spec;
     let names = &inputs.names;
@@ -129,7 +129,7 @@ fn app(inputs: &Inputs) -> Guard {
     }
 }
 
-/// A rule of a policy has no name and no comment, so the reasons stand beside them.
+/// A rule of a policy has no name and no comment, so the reasons stand beside them.
 fn purposes(inputs: &Inputs, egress: &[NetworkPolicyEgressRule]) -> Option<BTreeMap<String, String>> {
     let rules = &inputs.deployment.spec.network.as_ref()?.egress;
     if egress.is_empty() || rules.is_empty() {
@@ -154,6 +154,7 @@ fn client_of_the_database(inputs: &Inputs, component: Component) -> Guard {
 }
 
 /// What CloudNativePG needs (<https://cloudnative-pg.io/documentation/1.30/networking/>), its clients, and the scraper.
+///
 fn database(inputs: &Inputs) -> Guard {
     let spec = &inputs.deployment.spec;
     let clients = [Component::App, Component::Init, Component::Backup]

@@ -13,8 +13,8 @@ pub(crate) const READ_ONLY_FILE: i32 = 0o440;
 /// User and group of the operand image.
 pub(crate) const POSTGRES_USER: i64 = 26;
 
-/// The pod's part of the restricted Pod Security standard
-/// (<https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>).
+/// The pod's part of the restricted Pod Security standard (R-015,
+/// <https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted>).
 pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
@@ -28,7 +28,7 @@ pub(crate) fn pod_security(user: i64) -> PodSecurityContext {
     }
 }
 
-/// The container's part of the restricted Pod Security standard, with a read-only root file system.
+/// The container's part of the restricted Pod Security standard, with a read-only root file system.
 pub(crate) fn container_security() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
@@ -43,7 +43,7 @@ pub(crate) fn container_security() -> SecurityContext {
     }
 }
 
-/// The container runtime's own filter of system calls.
+/// The container runtime's own filter of system calls.
 pub(crate) fn runtime_default() -> SeccompProfile {
     SeccompProfile {
         type_: "RuntimeDefault".to_owned(),
