@@ -21,6 +21,19 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
+    /// Logs in to a deployment as a clinician of its own.
+    ///
+    /// # Panics
+    /// When the Service cannot be reached over verified TLS, or the login is refused.
+    pub async fn of_clinician(lab: &Lab, name: &str) -> Self {
+        let api = Self::connect(lab, name)
+            .await
+            .expect("a Service with verified TLS");
+        api.as_clinician(lab, name, "doctor@clinic.example")
+            .await
+            .expect("logged in")
+    }
+
     /// Connects to the Service of deployment `name`, trusting its own certificate authority and nothing else.
     ///
     /// # Errors

@@ -163,6 +163,15 @@ impl Lab {
             .await
     }
 
+    /// Applies a deployment and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is refused or not ready within five minutes.
+    pub async fn deploy(&self, name: &str, spec: Value) {
+        self.apply(name, spec).await.expect("accepted");
+        self.ready(name).await;
+    }
+
     /// The deployment now.
     ///
     /// # Errors

@@ -15,8 +15,7 @@ async fn the_autoscaler_scales_up_under_load_and_down_again_and_the_operator_cla
         let fixed = merged(small(), json!({"app": {
             "image": "docker.io/library/busybox:latest", "command": ["sh", "-c", burn], "replicas": 2,
             "resources": {"requests": {"cpu": "50m"}, "limits": {"cpu": "200m"}}}}));
-        lab.apply("clinic", fixed.clone()).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", fixed.clone()).await;
         let replicas = || async {
             let deployment = lab.api::<Deployment>().get("clinic").await?;
             Ok::<_, anyhow::Error>(deployment.spec.and_then(|spec| spec.replicas).unwrap_or_default())

@@ -46,12 +46,10 @@ async fn run_now(lab: &Lab, cron_job: &str, name: &str, change: impl FnOnce(&mut
 async fn a_dump_is_encrypted_and_verified_and_restores_the_same_rows_and_a_damaged_one_is_found() {
     in_namespace("backup", async |lab| {
         let namespace = lab.namespace.as_str();
-        lab.apply("clinic", small()).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", small()).await;
         let before = lab.get("clinic").await.expect("read").status.expect("status");
         assert!(before.backup.is_none(), "a backup is told before there is one");
-        let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api.as_clinician(&lab, "clinic", "doctor@clinic.example").await.expect("logged in");
+        let api = ApiClient::of_clinician(&lab, "clinic").await;
         api.create_patient(&planted_patient()).await.expect("created");
 
         assert!(run_now(&lab, "clinic-backup-daily", "dump-now", |_| {}).await, "the dump failed");

@@ -15,13 +15,8 @@ use serde_json::json;
 #[tokio::test]
 async fn a_deployment_deleted_with_retain_and_made_again_has_its_patients() {
     in_namespace("retain", async |lab| {
-        lab.apply("clinic", small()).await.expect("accepted");
-        lab.ready("clinic").await;
-        let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api
-            .as_clinician(&lab, "clinic", "doctor@clinic.example")
-            .await
-            .expect("logged in");
+        lab.deploy("clinic", small()).await;
+        let api = ApiClient::of_clinician(&lab, "clinic").await;
         let id = api.create_patient(&planted_patient()).await.expect("created");
 
         lab.deployments()
@@ -57,13 +52,8 @@ async fn a_deployment_deleted_with_retain_and_made_again_has_its_patients() {
             assert!(kept.contains(&format!("/{name}\n")), "{name} is gone:\n{kept}");
         }
 
-        lab.apply("clinic", small()).await.expect("accepted again");
-        lab.ready("clinic").await;
-        let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api
-            .as_clinician(&lab, "clinic", "doctor@clinic.example")
-            .await
-            .expect("logged in again");
+        lab.deploy("clinic", small()).await;
+        let api = ApiClient::of_clinician(&lab, "clinic").await;
         assert_eq!(
             api.patient(&id).await.expect("read")["familyName"],
             planted::FAMILY_NAME
@@ -75,8 +65,7 @@ async fn a_deployment_deleted_with_retain_and_made_again_has_its_patients() {
 #[tokio::test]
 async fn a_deployment_deleted_with_delete_leaves_nothing_but_the_event_that_says_so() {
     in_namespace("delete", async |lab| {
-        lab.apply("clinic", merged(small(), json!({"deletionPolicy": "Delete"}))).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", merged(small(), json!({"deletionPolicy": "Delete"}))).await;
         lab.deployments().delete("clinic", &DeleteParams::default()).await.expect("deleted");
         let kinds = "md,cluster,deployment,job,cronjob,service,networkpolicy,pdb,hpa,pod,pvc,secret,configmap,serviceaccount";
         eventually("everything is gone", seconds(120), || async {

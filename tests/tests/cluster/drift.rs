@@ -34,8 +34,7 @@ const OURS: &str = "app.kubernetes.io/managed-by=medical-operator,app.kubernetes
 #[tokio::test]
 async fn a_child_that_is_deleted_or_edited_is_as_it_was_within_ten_seconds() {
     in_namespace("drift", async |lab| {
-        lab.apply("clinic", small()).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", small()).await;
         let namespace = lab.namespace.as_str();
 
         for what in DELETABLE {

@@ -19,8 +19,7 @@ async fn an_unmodified_image_gets_what_it_needs_under_the_names_that_it_reads() 
         let sample: Value = serde_saphyr::from_str(&sample.expect("the sample")).expect("YAML");
         // The tests' machine is small; what the sample says of the application is taken as it is.
         let small = json!({"app": {"replicas": 1}, "database": {"managed": {"resources": {"requests": {"cpu": "10m", "memory": "128Mi"}}}}});
-        lab.apply("wound-notes", merged(sample["spec"].clone(), small)).await.expect("accepted");
-        lab.ready("wound-notes").await;
+        lab.deploy("wound-notes", merged(sample["spec"].clone(), small)).await;
         let inside = |command: &str| {
             kubectl(&["-n", &lab.namespace, "exec", "deployment/wound-notes", "--", "sh", "-c", command]).expect(command)
         };

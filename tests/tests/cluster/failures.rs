@@ -19,8 +19,7 @@ async fn a_wrong_image_degrades_with_the_pods_reason_while_the_old_pods_serve_an
             json!({"app": {"image": "docker.io/library/busybox:latest",
             "command": ["sh", "-c", "mkdir -p /tmp/www; exec httpd -f -p 8080 -h /tmp/www"]}}),
         );
-        lab.apply("clinic", sound.clone()).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", sound.clone()).await;
         let wrong = merged(
             sound.clone(),
             json!({"app": {"image": "docker.io/medops/no-such-image:1.0.0"}}),
@@ -36,8 +35,7 @@ async fn a_wrong_image_degrades_with_the_pods_reason_while_the_old_pods_serve_an
             message.contains("1 of 1 pods are available"),
             "the old pod serves: {message}"
         );
-        lab.apply("clinic", sound).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", sound).await;
     })
     .await;
 }
@@ -48,8 +46,7 @@ async fn a_failing_migration_blocks_the_rollout_and_is_told() {
         let sound = merged(small(), json!({"app": {"image": "docker.io/library/busybox:latest",
             "command": ["sh", "-c", "mkdir -p /tmp/www; exec httpd -f -p 8080 -h /tmp/www"],
             "init": {"command": ["sh", "-c", "exit 0"]}}}));
-        lab.apply("clinic", sound.clone()).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", sound.clone()).await;
         let before = lab.api::<Deployment>().get("clinic").await.expect("deployed").metadata.generation;
         let failing = json!({"app": {"env": [{"name": "NEW", "value": "1"}], "init": {"command": ["sh", "-c", "echo relation is missing >&2; exit 3"], "timeoutSeconds": 30}}});
         lab.apply("clinic", merged(sound.clone(), failing)).await.expect("accepted");
@@ -63,8 +60,7 @@ async fn a_failing_migration_blocks_the_rollout_and_is_told() {
         .await;
         let after = lab.api::<Deployment>().get("clinic").await.expect("deployed").metadata.generation;
         assert_eq!(before, after, "the rollout was not held back: {message}");
-        lab.apply("clinic", sound).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", sound).await;
     })
     .await;
 }
@@ -72,13 +68,8 @@ async fn a_failing_migration_blocks_the_rollout_and_is_told() {
 #[tokio::test]
 async fn a_database_password_changed_by_hand_is_taken_over_and_a_lost_one_is_reported() {
     in_namespace("password", async |lab| {
-        lab.apply("clinic", small()).await.expect("accepted");
-        lab.ready("clinic").await;
-        let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api
-            .as_clinician(&lab, "clinic", "doctor@clinic.example")
-            .await
-            .expect("logged in");
+        lab.deploy("clinic", small()).await;
+        let api = ApiClient::of_clinician(&lab, "clinic").await;
         let id = api.create_patient(&planted_patient()).await.expect("created");
 
         let secrets = lab.api::<Secret>();

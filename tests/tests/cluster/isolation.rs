@@ -72,8 +72,7 @@ async fn only_declared_peers_reach_the_application_and_nobody_reaches_the_databa
     in_namespace("isolation", async |lab| {
         let mut spec = small();
         spec["network"] = json!({"ingressFrom": [{"podLabels": {"role": "ingress"}}], "metricsFrom": [{"podLabels": {"role": "metrics"}}]});
-        lab.apply("clinic", spec).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", spec).await;
         visitor(&lab, "stranger", &json!({"role": "stranger"}));
         visitor(&lab, "ingress", &json!({"role": "ingress"}));
         visitor(&lab, "metrics", &json!({"role": "metrics"}));
@@ -111,8 +110,7 @@ async fn the_pods_of_a_deployment_reach_their_database_and_dns_and_nothing_else(
         // An image with tools in the place of the application: the policies are the same.
         spec["app"]["image"] = json!("docker.io/library/busybox:latest");
         spec["app"]["command"] = json!(["sh", "-c", "mkdir -p /tmp/www; exec httpd -f -p 8080 -h /tmp/www"]);
-        lab.apply("clinic", spec).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", spec).await;
         visitor(&lab, "neighbour", &json!({"role": "neighbour"}));
         let listener = [
             "-n",

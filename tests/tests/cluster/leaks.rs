@@ -11,10 +11,8 @@ use medical_tests::{
 async fn no_secret_and_no_phi_is_in_any_log_event_status_metric_or_argument() {
     in_namespace("leaks", async |lab| {
         let namespace = lab.namespace.as_str();
-        lab.apply("clinic", small()).await.expect("accepted");
-        lab.ready("clinic").await;
-        let api = ApiClient::connect(&lab, "clinic").await.expect("connected");
-        let api = api.as_clinician(&lab, "clinic", "doctor@clinic.example").await.expect("logged in");
+        lab.deploy("clinic", small()).await;
+        let api = ApiClient::of_clinician(&lab, "clinic").await;
         let id = api.create_patient(&planted_patient()).await.expect("created");
         api.patient(&id).await.expect("read");
         // Requests that fail tell most.

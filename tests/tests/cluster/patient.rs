@@ -9,16 +9,9 @@ use medical_tests::{
 #[tokio::test]
 async fn a_minimal_resource_becomes_an_api_whose_patients_are_encrypted_at_rest() {
     in_namespace("patient", async |lab| {
-        lab.apply("clinic", small()).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", small()).await;
 
-        let api = ApiClient::connect(&lab, "clinic")
-            .await
-            .expect("a Service with verified TLS");
-        let api = api
-            .as_clinician(&lab, "clinic", "doctor@clinic.example")
-            .await
-            .expect("logged in");
+        let api = ApiClient::of_clinician(&lab, "clinic").await;
         let id = api.create_patient(&planted_patient()).await.expect("created");
         let read = api.patient(&id).await.expect("read");
         assert_eq!(read["familyName"], planted::FAMILY_NAME);

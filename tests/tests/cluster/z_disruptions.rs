@@ -95,8 +95,7 @@ async fn the_chart_is_upgraded_uninstalled_and_installed_again_without_touching_
             json!({"app": {"image": "docker.io/library/busybox:latest",
             "command": ["sh", "-c", "mkdir -p /tmp/www; exec httpd -f -p 8080 -h /tmp/www"]}}),
         );
-        lab.apply("clinic", app).await.expect("accepted");
-        lab.ready("clinic").await;
+        lab.deploy("clinic", app).await;
         let pods = || {
             kubectl(&[
                 "-n",
