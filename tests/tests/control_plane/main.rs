@@ -3,5 +3,6 @@
 
 mod admission;
 mod explain;
+mod install_manifest;
 mod judges;
 mod operator_without_database_api;

@@ -3,7 +3,7 @@
 //! The schemas are the API server's own OpenAPI documents, so that those of our kind and of CloudNativePG's are judged
 //! too, and nothing is downloaded.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, ensure};
 use medical_tests::{
@@ -22,30 +22,30 @@ const SKIPPED: [(&str, &str); 1] = [(
     "its definition comes with prometheus-operator, which the chart does not need",
 )];
 
-/// Group versions that are published a moment after their definitions are applied.
-const DEFINED_LATE: [&str; 2] = ["apis/medops.dev/v1alpha1", "apis/postgresql.cnpg.io/v1"];
+/// A kind that another test takes away for a while, by the document that holds it.
+const COMES_AND_GOES: (&str, &str) = ("apis/postgresql.cnpg.io/v1", "io.cnpg.postgresql.v1.Cluster");
 
 /// The API server's schemas in a folder, laid out for `--schema-location`.
 struct Schemas(TempDir);
 
 impl Schemas {
     async fn of_the_api_server() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let paths = eventually("the schemas are published", seconds(30), || async {
-            let index: Value = serde_json::from_str(&kubectl(&["get", "--raw", "/openapi/v3"])?)?;
-            let paths = index["paths"].as_object().context("no paths")?;
-            let paths: BTreeSet<String> = paths.keys().cloned().collect();
-            ensure!(DEFINED_LATE.iter().all(|path| paths.contains(*path)), "{paths:?}");
-            Ok(paths)
+        let documents = eventually("every schema is published", seconds(120), || async {
+            let documents = documents()?;
+            let (path, kind) = COMES_AND_GOES;
+            let schemas = documents
+                .get(path)
+                .map(|document| &document["components"]["schemas"]);
+            ensure!(
+                schemas.is_some_and(|schemas| schemas[kind].is_object()),
+                "{path} has no {kind}"
+            );
+            Ok(documents)
         })
         .await;
-        for path in &paths {
-            match path.split('/').collect::<Vec<_>>()[..] {
-                ["api", version] => write(folder.path(), path, "", version),
-                ["apis", group, version] => write(folder.path(), path, group, version),
-                _ => Ok(()),
-            }
-            .expect(path);
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, document) in documents {
+            write(folder.path(), &path, document).expect("written");
         }
         Self(folder)
     }
@@ -88,12 +88,23 @@ impl Schemas {
     }
 }
 
-/// Writes the document of a group version, and for each of its kinds a file that points into it.
-fn write(folder: &Path, path: &str, group: &str, version: &str) -> anyhow::Result<()> {
-    let mut document: Value =
-        serde_json::from_str(&kubectl(&["get", "--raw", &format!("/openapi/v3/{path}")])?)?;
+/// The API server's documents, one for each version of a group, by path: `api/v1`, `apis/apps/v1`.
+fn documents() -> anyhow::Result<BTreeMap<String, Value>> {
+    let get = |path: &str| anyhow::Ok(serde_json::from_str::<Value>(&kubectl(&["get", "--raw", path])?)?);
+    let index = get("/openapi/v3")?;
+    let paths = index["paths"].as_object().context("no paths")?.keys();
+    paths
+        .filter(|path| path.as_str() == "api/v1" || path.matches('/').count() == 2)
+        .map(|path| Ok((path.clone(), get(&format!("/openapi/v3/{path}"))?)))
+        .collect()
+}
+
+/// Writes a document, and for each of its kinds a file that points into it.
+fn write(folder: &Path, path: &str, mut document: Value) -> anyhow::Result<()> {
+    let (of_group, version) = path.rsplit_once('/').context("no version")?;
+    let group = of_group.strip_prefix("apis/").unwrap_or_default();
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else {
-        return Ok(()); // nothing but paths
+        return Ok(()); // a group without kinds of its own
     };
     // kubeconform says `v1` for the group of what has none.
     let kinds = folder
@@ -102,8 +113,8 @@ fn write(folder: &Path, path: &str, group: &str, version: &str) -> anyhow::Resul
     fs::create_dir_all(&kinds)?;
     for (name, schema) in schemas {
         close(schema);
-        let described = schema["x-kubernetes-group-version-kind"].as_array().cloned();
-        for kind in described.unwrap_or_default() {
+        let described = schema["x-kubernetes-group-version-kind"].as_array();
+        for kind in described.into_iter().flatten() {
             if kind["group"] == group && kind["version"] == version {
                 let kind = kind["kind"].as_str().context("no kind")?.to_lowercase();
                 let reference = json!({"$ref": format!("document.json#/components/schemas/{name}")});
