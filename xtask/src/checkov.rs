@@ -73,7 +73,11 @@ pub(crate) fn install(places: &Places, step: &Step) -> Result<Outcome> {
         ])
         .args(["--require-hashes", "--only-binary", ":all:", "--requirement"])
         .arg(pins(places))
-        .watched(|line| step.at(line.trim()))
+        .watched(|line| {
+            if line.starts_with("Collecting ") {
+                step.at(line);
+            }
+        })
         .context("checkov could not be installed from the Python package index (PIP_INDEX_URL, PIP_PROXY)")?;
     symlink(environment.join("bin").join(NAME), &program)
         .with_context(|| format!("cannot link {}", program.display()))?;
