@@ -50,20 +50,34 @@ where
     F: FnOnce(Lab) -> Fut,
     Fut: Future<Output = ()>,
 {
+    in_namespace_to_make(name, async |lab| {
+        let object = serde_json::from_value(json!({"metadata": {"name": lab.namespace, "labels": {
+            // The strictest standard, enforced by the API server: a pod of ours that needs more does not start.
+            "pod-security.kubernetes.io/enforce": "restricted",
+        }}}))
+        .expect("a namespace");
+        Api::<Namespace>::all(lab.client.clone())
+            .create(&PostParams::default(), &object)
+            .await
+            .expect("the namespace is created");
+        test(lab).await;
+    })
+    .await;
+}
+
+/// Runs a test as [`in_namespace`] does, but leaves it to the test to create the namespace.
+///
+/// # Panics
+/// When the test does.
+pub async fn in_namespace_to_make<F, Fut>(name: &str, test: F)
+where
+    F: FnOnce(Lab) -> Fut,
+    Fut: Future<Output = ()>,
+{
     let client = client().await;
     let namespace = format!("t-{name}-{}", std::process::id());
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let object = serde_json::from_value(json!({"metadata": {"name": namespace, "labels": {
-        // The strictest standard, enforced by the API server: a pod of ours that needs more does not start.
-        "pod-security.kubernetes.io/enforce": "restricted",
-    }}}))
-    .expect("a namespace");
-    namespaces
-        .create(&PostParams::default(), &object)
-        .await
-        .expect("the namespace is created");
     let lab = Lab {
-        client,
+        client: client.clone(),
         namespace: namespace.clone(),
     };
     let result = AssertUnwindSafe(test(lab)).catch_unwind().await;
@@ -72,7 +86,7 @@ where
         eprintln!("what happened in {namespace} is in {}", folder.display());
         std::panic::resume_unwind(panic);
     }
-    namespaces
+    Api::<Namespace>::all(client)
         .delete(&namespace, &DeleteParams::background())
         .await
         .expect("the namespace is deleted");

@@ -10,7 +10,7 @@ use crate::cargo::cargo;
 use crate::cluster::inside;
 use crate::cluster::release::{NAMESPACE, RELEASE};
 use crate::command::Run;
-use crate::components::copy;
+use crate::components::{HELM, copy};
 use crate::places::Places;
 use crate::progress::Progress;
 use crate::up;
@@ -86,7 +86,7 @@ pub(crate) fn run(check: bool, places: &Places) -> Result<()> {
 
 /// `manifests/install.yaml`: the chart as `kubectl apply` takes it, with the files that were generated just now.
 fn install_manifest(fresh: &Path, places: &Places) -> Result<()> {
-    up::judges(places, &Progress::new())?;
+    up::programs(&[HELM], places, &Progress::new())?;
     let chart = fresh.join("install-chart");
     let of_repository = places.repository.join("charts").join(RELEASE);
     copy_folder(&of_repository, &chart)?;

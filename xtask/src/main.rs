@@ -1,6 +1,7 @@
 //! Development tasks, run as `cargo xtask`: a local Kubernetes with everything in it, the tests, the generated files.
 
 mod cargo;
+mod checkov;
 mod cli;
 mod cluster;
 mod command;

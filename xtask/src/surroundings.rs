@@ -96,6 +96,25 @@ pub(crate) fn check_control_plane(needed: &[Component], places: &Places) -> Resu
     raise(&faults)
 }
 
+/// What checkov needs: a Python that is not too old for it and can make virtual environments. Debian brings the two in
+/// packages of their own.
+pub(crate) fn check_python(progress: &Progress) -> Result<()> {
+    let able = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
+    let usable = || Run::new("python3").args(["-c", able]).succeeds();
+    if !usable() {
+        packages::install(&["python3", "python3-venv"], progress)?;
+    }
+    let fault = Fault::new(
+        "python3 is older than 3.10, or lacks its modules venv and ensurepip",
+        "install a newer one and put it first into PATH",
+    );
+    raise(if usable() {
+        &[]
+    } else {
+        std::slice::from_ref(&fault)
+    })
+}
+
 /// What kind needs: itself and an engine.
 pub(crate) fn check_kind(needed: &[Component], places: &Places) -> Result<()> {
     let mut faults = builds(needed, places)?;

@@ -8,6 +8,7 @@ use crate::cargo::{self, Profile, cargo};
 use crate::cli::{Test, TestTier};
 use crate::cluster::instance::{CLUSTER, CONTROL_PLANE, Instance, Provider};
 use crate::command::Run;
+use crate::components::HELM;
 use crate::places::Places;
 use crate::progress::{Progress, seconds};
 use crate::up::{self, Extent};
@@ -102,7 +103,7 @@ fn cluster(options: &Test, places: &Places) -> Result<()> {
     };
     let provider = Instance::recorded(places, CLUSTER)?.map_or(Provider::Local, |instance| instance.provider);
     let (instance, _) = up::cluster(CLUSTER, provider, extent, places, &Progress::new())?;
-    up::judges(places, &Progress::new())?;
+    up::programs(&[HELM], places, &Progress::new())?;
     // A deployment with its database is a lot for two cores.
     test_inside(&instance, "cluster", options, places, &["--test-threads=3"])?;
     // What disturbs the operator itself disturbs every other test.

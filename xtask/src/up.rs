@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
+use crate::checkov;
 use crate::cli;
 use crate::cluster::addons;
 use crate::cluster::forward::{self, PortPair};
@@ -14,7 +15,9 @@ use crate::cluster::instance::{CLUSTER, CONTROL_PLANE, Instance, Provider, Tier}
 use crate::cluster::release::{self, SAMPLE, SAMPLE_NAMESPACE};
 use crate::cluster::sample_user;
 use crate::command;
-use crate::components::{CLOUDNATIVE_PG, Component, ETCD, HELM, KUBE_ROUTER, KUBECONFORM, KUBERNETES, KWOK};
+use crate::components::{
+    CLOUDNATIVE_PG, Component, ETCD, HELM, KUBE_ROUTER, KUBE_SCORE, KUBECONFORM, KUBERNETES, KWOK,
+};
 use crate::images::table::{self, Image};
 use crate::kind;
 use crate::lock::{self, Lock};
@@ -187,13 +190,26 @@ pub(crate) fn control_plane(name: &str, places: &Places, progress: &Progress) ->
     stage.into_instance()
 }
 
-/// Builds the programs that judge manifests.
-pub(crate) fn judges(places: &Places, progress: &Progress) -> Result<()> {
-    let components = [HELM, KUBECONFORM, crate::components::KUBE_SCORE];
-    surroundings::check_control_plane(&components, places)?;
+/// Builds programs that need no cluster.
+pub(crate) fn programs(components: &[Component], places: &Places, progress: &Progress) -> Result<()> {
+    surroundings::check_control_plane(components, places)?;
     let stage = steps::Stage::new(CONTROL_PLANE, Tier::ControlPlane, Provider::Local, places);
     let mut schedule = Schedule::default();
-    stage.build_components(&mut schedule, &components);
+    stage.build_components(&mut schedule, components);
+    schedule.run(progress, command::interrupt).map(drop)
+}
+
+/// Builds and installs the programs that judge manifests.
+pub(crate) fn judges(places: &Places, progress: &Progress) -> Result<()> {
+    programs(&[HELM, KUBECONFORM, KUBE_SCORE], places, progress)?;
+    if !checkov::is_current(places)? {
+        surroundings::check_python(progress)?;
+    }
+    let mut schedule = Schedule::default();
+    let needs: [&str; 0] = [];
+    schedule.add(checkov::NAME, Lane::Free, needs, |step| {
+        checkov::install(places, step)
+    });
     schedule.run(progress, command::interrupt).map(drop)
 }
 

@@ -10,4 +10,5 @@ mod failures;
 mod isolation;
 mod leaks;
 mod patient;
+mod readme;
 mod z_disruptions;

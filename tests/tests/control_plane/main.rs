@@ -3,6 +3,7 @@
 
 mod admission;
 mod explain;
+mod install_manifest;
 mod judges;
 mod operator_alone_and_in_pairs;
 mod operator_process;

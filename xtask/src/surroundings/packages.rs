@@ -54,14 +54,19 @@ fn missing() -> Vec<&'static str> {
         .collect()
 }
 
-/// Installs what is missing on Debian (we are root here); elsewhere says what to install.
+/// Installs what the cluster tier lacks.
 pub(super) fn install_missing(progress: &Progress) -> Result<()> {
     let missing = missing();
     if missing.is_empty() {
         return Ok(());
     }
+    install(&missing, progress)
+}
+
+/// Installs packages on Debian, as root; elsewhere says what to install.
+pub(super) fn install(missing: &[&str], progress: &Progress) -> Result<()> {
     let command = format!("apt-get install --no-install-recommends {}", missing.join(" "));
-    if !Path::new("/etc/debian_version").exists() {
+    if !Path::new("/etc/debian_version").exists() || !nix::unistd::geteuid().is_root() {
         bail!(
             "programs are missing: {}\nremedy: install them with your distribution's packages; on Debian it is\n  {command}",
             missing.join(", ")
@@ -80,7 +85,7 @@ pub(super) fn install_missing(progress: &Progress) -> Result<()> {
         .context("Debian's mirror cannot be reached")?;
     apt()
         .args(["install", "--yes", "--no-install-recommends"])
-        .args(&missing)
+        .args(missing)
         .done()
         .with_context(|| format!("packages could not be installed; by hand: {command}"))?;
     step.done(&missing.join(" "));

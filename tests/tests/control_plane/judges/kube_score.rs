@@ -1,6 +1,8 @@
-//! What a judge that nobody here wrote says of the chart and of the children of each sample: no unexplained finding.
+//! kube-score: good practice of workloads and of what guards them.
 
-use medical_tests::commands::{kubectl_medical, run, run_with_input};
+use medical_tests::commands::run_with_input;
+
+use super::{children_of_samples, children_with, installations};
 
 /// Findings that stay, each with the reason.
 const EXPLAINED: [(&str, &str); 7] = [
@@ -29,7 +31,7 @@ const EXPLAINED: [(&str, &str); 7] = [
         "one operator is enough: a standby would wait for the Lease; `replicas` in the chart's values adds them",
     ),
     (
-        "wound-notes/default apps/v1/Deployment: (app) Image with latest tag",
+        "wound-notes/clinic apps/v1/Deployment: (app) Image with latest tag",
         "the sample shows the wiring with an image that is on every machine; production refuses the tag",
     ),
 ];
@@ -52,40 +54,31 @@ fn unexplained(manifests: &str) -> Vec<String> {
 }
 
 #[test]
-fn kube_score_finds_nothing_unexplained_in_the_chart() {
-    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/medical-operator");
-    let manifests = run(
-        "helm",
-        &[
-            "template",
-            "medical-operator",
-            chart,
-            "-n",
-            "medical-operator-system",
-        ],
-    );
-    assert_eq!(
-        unexplained(&manifests.expect("the chart renders")),
-        Vec::<String>::new()
-    );
+fn kube_score_finds_nothing_unexplained_in_any_installation() {
+    for manifests in installations() {
+        assert_eq!(
+            unexplained(&manifests.text),
+            Vec::<String>::new(),
+            "{}",
+            manifests.name
+        );
+    }
 }
 
 #[test]
 fn kube_score_finds_nothing_unexplained_in_the_children_of_any_sample() {
-    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/samples");
-    for file in std::fs::read_dir(samples).expect("samples") {
-        let path = file.expect("a file").path();
-        let children =
-            kubectl_medical(&["render", "-f", path.to_str().expect("a path")], "").expect("rendered");
-        assert_eq!(unexplained(&children), Vec::<String>::new(), "{}", path.display());
+    for manifests in children_of_samples() {
+        assert_eq!(
+            unexplained(&manifests.text),
+            Vec::<String>::new(),
+            "{}",
+            manifests.name
+        );
     }
 }
 
 #[test]
 fn kube_score_does_find_what_is_wrong() {
-    let sample =
-        "apiVersion: medops.dev/v1alpha1\nkind: MedicalDeployment\nmetadata: {name: clinic}\nspec: {}\n";
-    let children = kubectl_medical(&["render", "-f", "-"], sample).expect("rendered");
-    let worse = children.replace("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false");
+    let worse = children_with("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false");
     assert!(!unexplained(&worse).is_empty());
 }
