@@ -1,8 +1,8 @@
 //! The driver: it takes deployments off the queue, runs a pass over each and writes what came of it.
 
-use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -114,9 +114,11 @@ pub async fn run(
 async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
     let owner = owner_of(&guarded);
     let started = std::time::Instant::now();
-    // A panic would end the whole controller, one slow deployment would hold a slot for ever.
-    let guarded_pass = AssertUnwindSafe(one(&guarded, &owner, &context)).catch_unwind();
-    let (result, action) = match tokio::time::timeout(PASS_DEADLINE, guarded_pass).await {
+    // A task of its own uses every core and contains a panic, which would end the whole controller.
+    let (shared, place) = (context.clone(), owner.clone());
+    let mut task = tokio::spawn(async move { one(&guarded, &place, &shared).await });
+    // One slow deployment would hold a slot for ever.
+    let (result, action) = match tokio::time::timeout(PASS_DEADLINE, &mut task).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => {
             tracing::error!(
@@ -127,6 +129,7 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
             ("panic", Action::requeue(context.backoff.failed(&owner)))
         }
         Err(_) => {
+            task.abort();
             tracing::error!(
                 namespace = owner.namespace,
                 deployment = owner.name,

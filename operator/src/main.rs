@@ -159,13 +159,14 @@ async fn run_operator(run: Run) -> anyhow::Result<()> {
         backoff: Backoff::default(),
     });
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let mut passes = Box::pin(controller::run(context, run.concurrency, touched, async {
+    // A task of its own: passes that keep a thread busy must not keep the lease from being renewed.
+    let mut passes = tokio::spawn(controller::run(context, run.concurrency, touched, async {
         let _ = stopped.await;
     }));
     tokio::select! {
         // Another process may be leading by now: nothing may be written any more.
         () = candidate.hold() => std::process::exit(1),
-        () = &mut passes => anyhow::bail!("the controller ended"),
+        ended = &mut passes => anyhow::bail!("the controller ended: {ended:?}"),
         () = terminated() => {}
     }
     tracing::info!("stopping: passes under way are finished");
