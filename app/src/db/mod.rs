@@ -7,6 +7,7 @@ mod error;
 mod key_fingerprint;
 mod migrate;
 pub mod patient;
+pub mod rate_limit;
 mod schema;
 mod transaction;
 pub mod user;

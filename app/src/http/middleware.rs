@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::client_address::client_address;
 use super::error::ApiError;
 use super::state::AppState;
 use crate::audit::RequestOrigin;
@@ -41,9 +42,10 @@ pub async fn observe(
     let method = method_label(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let client_address = Some(client_address(peer.ip(), request.headers(), &state.proxies));
     request.extensions_mut().insert(RequestOrigin {
         request_id,
-        client_address: Some(peer.ip().to_canonical()),
+        client_address,
     });
     let span = tracing::info_span!("request", %request_id, method, route);
     let in_flight = InFlight::enter(&state);

@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod client_address;
 mod error;
 mod extract;
 mod health;
@@ -10,13 +11,12 @@ mod middleware;
 mod openapi;
 mod patients;
 mod problems;
+mod rate_limit;
 mod router;
 pub mod server;
 mod state;
-mod throttle;
 pub mod tls;
 
 pub use openapi::document as openapi_document;
 pub use router::{api, metrics_only};
 pub use state::{AppState, Parts};
-pub use throttle::LoginThrottle;

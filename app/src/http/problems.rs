@@ -50,6 +50,7 @@ problems! {
     ForCallers = [
         ("401", "No access token, or not a good one."),
         ("403", "The caller's role may not do this."),
+        ("429", "Too many requests of this account or address; try again after Retry-After seconds."),
     ];
     /// What an operation on one object may answer.
     OnOne = [("404", "There is no such object, or none that the caller may know of.")];

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
-use super::{auth, health, metrics, middleware, patients};
+use super::{auth, health, metrics, middleware, patients, rate_limit};
 use crate::config::Origin;
 
 /// How long a browser may remember the answer to a preflight request (C-09).
@@ -33,6 +33,7 @@ pub fn api(state: AppState, origins: &[Origin]) -> Router {
     router
         .fallback(async || ApiError::from(ProblemCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::from(ProblemCode::MethodNotAllowed))
+        .layer(from_fn_with_state(state.clone(), rate_limit::limit))
         .layer(cors(origins))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), middleware::observe))
@@ -72,6 +73,8 @@ fn cors(origins: &[Origin]) -> CorsLayer {
             header::ETAG,
             header::LOCATION,
             header::RETRY_AFTER,
+            rate_limit::RATE_LIMIT,
+            rate_limit::RATE_LIMIT_POLICY,
             middleware::REQUEST_ID,
         ])
         .max_age(std::time::Duration::from_secs(PREFLIGHT_SECONDS))

@@ -95,6 +95,12 @@ impl Deployment {
             ("TLS_KEY_FILE", text(path("tls.key"))),
             ("KEYS_DIRECTORY", text(path("keys"))),
             ("SHUTDOWN_GRACE_SECONDS", "8".to_owned()),
+            // Tests are faster than people.
+            (
+                "RATE_LIMITS",
+                "read.account=100000/60,read.address=100000/60,write.account=100000/60,write.address=100000/60"
+                    .to_owned(),
+            ),
             // Few, so that requests of different callers share them, and a loaded machine can open them in time.
             ("DATABASE_MAX_CONNECTIONS", "4".to_owned()),
         ]);

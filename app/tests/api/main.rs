@@ -24,6 +24,7 @@ mod migrations;
 mod openapi;
 mod patients;
 mod prepared;
+mod rate_limit;
 mod secrecy;
 mod shutdown;
 mod waiting;
