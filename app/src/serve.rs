@@ -13,7 +13,7 @@ use crate::crypto::{PasswordError, PasswordVerifier, PhiVault, TokenAuthority, T
 use crate::db;
 use crate::http::server::{Protection, serve as accept};
 use crate::http::tls::{self, TlsError};
-use crate::http::{AppState, Parts, api, metrics_only};
+use crate::http::{AppState, Parts, Places, api, metrics_only};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::readiness::Readiness;
@@ -81,6 +81,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         )?,
         passwords: PasswordVerifier::new()?,
         limits: limiter.clone(),
+        places: Places::new(limits.in_flight),
         proxies: limits.proxies,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
@@ -103,7 +104,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let serving = tokio::spawn(accept(
         listener,
         Protection::Tls(identities),
-        api(state.clone(), &server.allowed_origins),
+        api(state.clone(), &server.public_url, &server.allowed_origins),
         stopped,
         server.shutdown_grace.saturating_sub(notice),
     ));

@@ -72,6 +72,10 @@ variables! {
         "PEM file of the server's certificate chain, leaf first; read again when it changes.";
     TLS_KEY_FILE = "TLS_KEY_FILE", None,
         "PEM file of the private key that belongs to the certificate; read again when it changes.";
+    TLS_MIN_VERSION = "TLS_MIN_VERSION", Some("1.3"),
+        "1.3, or 1.2 for clients that know nothing newer.";
+    CLIENT_CA_FILE = "CLIENT_CA_FILE", Some(""),
+        "PEM file of the authority that signs services' own certificates; with it, services may show one. Read again when it changes.";
     KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
         "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),

@@ -26,6 +26,8 @@ pub enum ProblemCode {
     InvalidCredentials,
     /// The caller's role may not do this.
     Forbidden,
+    /// Another site made a browser send this.
+    CrossSiteRequest,
     /// There is no such thing, or none that the caller may know of.
     NotFound,
     /// The path does not know the method.
@@ -38,7 +40,7 @@ pub enum ProblemCode {
     PreconditionFailed,
     /// The body is too large.
     BodyTooLarge,
-    /// The body is not `application/json`.
+    /// The body is not `application/json`, or compressed.
     UnsupportedMediaType,
     /// Members of the request break rules; `errors` lists them.
     ValidationFailed,
@@ -57,7 +59,7 @@ impl ProblemCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::CrossSiteRequest => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -79,13 +81,14 @@ impl ProblemCode {
             Self::Unauthenticated => "A valid access token is needed.",
             Self::InvalidCredentials => "Invalid credentials",
             Self::Forbidden => "Your role may not do this.",
+            Self::CrossSiteRequest => "Another site may not make a browser send this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
             Self::RequestTimeout => "The request took too long to arrive.",
             Self::RecordNumberTaken => "Another patient has this record number.",
             Self::PreconditionFailed => "The record was changed in the meantime; read it again.",
             Self::BodyTooLarge => "The body is too large.",
-            Self::UnsupportedMediaType => "The body has to be application/json.",
+            Self::UnsupportedMediaType => "The body has to be application/json, not compressed.",
             Self::ValidationFailed => "Members of the request are not valid.",
             Self::PreconditionRequired => "A change needs If-Match with the record's ETag.",
             Self::TooManyRequests => "Too many requests. Please try again later.",

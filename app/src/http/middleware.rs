@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::client_address::client_address;
+use super::client_certificate::VerifiedClient;
 use super::error::ApiError;
 use super::state::AppState;
+use super::trace_context::trace_id;
 use crate::audit::RequestOrigin;
 
 /// Header of the request's id, both ways.
@@ -47,7 +49,11 @@ pub async fn observe(
         request_id,
         client_address,
     });
-    let span = tracing::info_span!("request", %request_id, method, route);
+    let trace_id = trace_id(request.headers(), request_id);
+    let client = request.extensions().get::<VerifiedClient>().cloned();
+    let client = client.as_ref().map(VerifiedClient::as_str);
+    let span = tracing::info_span!("request", %request_id, trace_id, method, route, client);
+    let version = request.version();
     let in_flight = InFlight::enter(&state);
     let mut response = CURRENT_REQUEST
         .scope(request_id, within_deadline(request, next))
@@ -72,6 +78,12 @@ pub async fn observe(
         span.in_scope(|| tracing::info!(status = status.as_u16(), duration_ms, "request"));
     }
     set_headers(response.headers_mut(), request_id);
+    // A client that keeps its connection would otherwise be surprised by its end; HTTP/2 has a message for that.
+    if version <= Version::HTTP_11 && state.readiness.is_draining() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

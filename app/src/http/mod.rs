@@ -3,9 +3,11 @@
 mod auth;
 mod body;
 mod client_address;
+mod client_certificate;
 mod error;
 mod extract;
 mod health;
+mod load;
 mod metrics;
 mod middleware;
 mod openapi;
@@ -16,7 +18,9 @@ mod router;
 pub mod server;
 mod state;
 pub mod tls;
+mod trace_context;
 
+pub use load::Places;
 pub use openapi::document as openapi_document;
 pub use router::{api, metrics_only};
 pub use state::{AppState, Parts};

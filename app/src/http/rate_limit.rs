@@ -79,11 +79,15 @@ pub fn class(method: &Method, route: Option<&str>) -> Option<Class> {
     }
 }
 
-/// Counts a request of an address, and tells the client how it stands.
+/// Finds a place for a request, counts it for its address, and tells the client how it stands.
 pub async fn limit(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let Some(class) = class(request.method(), route) else {
         return next.run(request).await;
+    };
+    let Some(_place) = state.places.take(class) else {
+        state.metrics.shed.with_label_values(&[class.as_str()]).inc();
+        return ApiError::unavailable().into_response();
     };
     let standings = Standings::default();
     request.extensions_mut().insert(class);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
+use super::load::Places;
 use crate::config::TrustedProxies;
 use crate::crypto::{PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ pub struct Parts {
     pub passwords: PasswordVerifier,
     /// Rate limits.
     pub limits: Arc<RateLimiter>,
+    /// Places for requests.
+    pub places: Places,
     /// Proxies in front.
     pub proxies: TrustedProxies,
     /// Metrics.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
@@ -165,9 +165,14 @@ impl Deployment {
 
     /// A client that trusts the deployment's authority only.
     pub(crate) fn client(&self) -> Client {
+        self.client_builder().build().unwrap()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn client_builder(&self) -> ClientBuilder {
         install_provider();
         let authority = Certificate::from_pem(self.authority.certificate().as_bytes()).unwrap();
-        Client::builder().tls_certs_only([authority]).build().unwrap()
+        Client::builder().tls_certs_only([authority])
     }
 }
 

@@ -13,14 +13,17 @@
 mod audit;
 mod authorisation;
 mod authority;
+mod browsers;
 mod cluster;
 mod commands;
 mod deployment;
 mod edge;
 mod health;
 mod isolation;
+mod load;
 mod login;
 mod migrations;
+mod mutual_tls;
 mod openapi;
 mod patients;
 mod prepared;
