@@ -32,6 +32,8 @@ pub struct Metrics {
     pub rate_limited: IntCounterVec,
     /// `requests_shed_total{class}`: refused because too many were being answered.
     pub shed: IntCounterVec,
+    /// `db_read_retries_total`: reads that were tried again after their connection was lost.
+    pub read_retries: IntCounter,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -82,6 +84,10 @@ impl Metrics {
                 "Requests refused because too many were being answered.",
                 &["class"],
             )?,
+            read_retries: IntCounter::new(
+                "db_read_retries_total",
+                "Reads tried again after their database connection was lost.",
+            )?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -101,6 +107,9 @@ impl Metrics {
             .registry
             .register(Box::new(metrics.rate_limited.clone()))?;
         metrics.registry.register(Box::new(metrics.shed.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.read_retries.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.pool_connections.clone()))?;

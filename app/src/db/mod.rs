@@ -2,8 +2,10 @@
 //! schema (`.sqlx`), and everything about a patient goes through a [`CallerTransaction`].
 
 mod audit;
+mod budget;
 mod connection;
 mod error;
+pub mod idempotency;
 mod key_fingerprint;
 mod migrate;
 pub mod patient;

@@ -36,7 +36,15 @@ impl<T: IntoResponse> IntoResponse for Recorded<T> {
 }
 
 impl<P: Privilege> Authorised<P> {
-    async fn begin(state: &AppState, user: UserId, origin: RequestOrigin) -> Result<Self, ApiError> {
+    /// Begins for a user whose identity is proven.
+    ///
+    /// # Errors
+    /// What keeps the user from using the privilege.
+    pub(super) async fn begin(
+        state: &AppState,
+        user: UserId,
+        origin: RequestOrigin,
+    ) -> Result<Self, ApiError> {
         match CallerTransaction::begin(&state.pool, user, origin).await {
             Ok(caller) => Ok(Self {
                 caller,

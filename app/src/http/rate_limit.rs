@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
 use super::extract::origin;
+use super::retry::Again;
 use super::state::AppState;
 use crate::domain::UserId;
 use crate::rate_limit::{Class, Standing, Subject};
@@ -113,6 +114,9 @@ pub async fn limit(State(state): State<AppState>, mut request: Request, next: Ne
 /// # Errors
 /// 429 when it is one too many.
 pub async fn count_user(parts: &Parts, state: &AppState, user: UserId) -> Result<(), ApiError> {
+    if parts.extensions.get::<Again>().is_some() {
+        return Ok(());
+    }
     let class = parts.extensions.get().copied().unwrap_or(Class::Write);
     let standings = parts.extensions.get().cloned().unwrap_or_default();
     count(state, class, Subject::Account(&user.0.to_string()), &standings).await

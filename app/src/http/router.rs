@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
-use super::{auth, health, metrics, middleware, patients, rate_limit, trace_context};
+use super::{auth, health, idempotency, metrics, middleware, patients, rate_limit, retry, trace_context};
 use crate::config::Origin;
 
 /// How long a browser may remember the answer to a preflight request (C-09).
@@ -34,6 +34,7 @@ pub fn api(state: AppState, own: &Origin, origins: &[Origin]) -> Router {
     router
         .fallback(async || ApiError::from(ProblemCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::from(ProblemCode::MethodNotAllowed))
+        .layer(from_fn_with_state(state.clone(), retry::retry_reads))
         .layer(from_fn_with_state(state.clone(), rate_limit::limit))
         .layer(cross_site(own, origins))
         .layer(cors(origins))
@@ -83,6 +84,7 @@ fn cors(origins: &[Origin]) -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::IF_MATCH,
+            idempotency::IDEMPOTENCY_KEY,
             trace_context::TRACEPARENT,
             middleware::REQUEST_ID,
         ])
