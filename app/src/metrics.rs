@@ -28,6 +28,12 @@ pub struct Metrics {
     pub phi_open_failures: IntCounter,
     /// `tls_reloads_total{outcome}`: success, failure.
     pub tls_reloads: IntCounterVec,
+    /// `rate_limit_rejections_total{class,scope}`.
+    pub rate_limited: IntCounterVec,
+    /// `requests_shed_total{class}`: refused because too many were being answered.
+    pub shed: IntCounterVec,
+    /// `db_read_retries_total`: reads that were tried again after their connection was lost.
+    pub read_retries: IntCounter,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -68,6 +74,20 @@ impl Metrics {
                 "Changes of the certificate files.",
                 &["outcome"],
             )?,
+            rate_limited: counters(
+                "rate_limit_rejections_total",
+                "Requests beyond a rate limit.",
+                &["class", "scope"],
+            )?,
+            shed: counters(
+                "requests_shed_total",
+                "Requests refused because too many were being answered.",
+                &["class"],
+            )?,
+            read_retries: IntCounter::new(
+                "db_read_retries_total",
+                "Reads tried again after their database connection was lost.",
+            )?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -83,6 +103,13 @@ impl Metrics {
             .registry
             .register(Box::new(metrics.phi_open_failures.clone()))?;
         metrics.registry.register(Box::new(metrics.tls_reloads.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.rate_limited.clone()))?;
+        metrics.registry.register(Box::new(metrics.shed.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.read_retries.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.pool_connections.clone()))?;

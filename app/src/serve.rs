@@ -13,8 +13,9 @@ use crate::crypto::{PasswordError, PasswordVerifier, PhiVault, TokenAuthority, T
 use crate::db;
 use crate::http::server::{Protection, serve as accept};
 use crate::http::tls::{self, TlsError};
-use crate::http::{AppState, Parts, api, metrics_only};
+use crate::http::{AppState, Parts, Places, api, metrics_only};
 use crate::metrics::Metrics;
+use crate::rate_limit::RateLimiter;
 use crate::readiness::Readiness;
 
 /// Longest time between failing readiness and refusing connections: routers need it to learn that they should stop.
@@ -51,6 +52,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let Settings {
         environment,
         server,
+        limits,
         database,
         keys,
         auth,
@@ -63,6 +65,12 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let vault = Arc::new(PhiVault::new(&keys.ring));
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Arc::new(Readiness::new(pool.clone(), vault.clone()));
+    let limiter = Arc::new(RateLimiter::new(
+        pool.clone(),
+        vault.clone(),
+        limits.quotas,
+        metrics.clone(),
+    ));
     let state = AppState::new(Parts {
         pool: pool.clone(),
         vault,
@@ -72,7 +80,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
             auth.access_token_lifetime,
         )?,
         passwords: PasswordVerifier::new()?,
-        throttle: crate::http::LoginThrottle::default(),
+        limits: limiter.clone(),
+        places: Places::new(limits.in_flight),
+        proxies: limits.proxies,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     });
@@ -85,6 +95,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
 
     let mut background = JoinSet::new();
     background.spawn(tls::follow(server.tls, content, new_identity, metrics));
+    background.spawn(limiter.report());
     background.spawn(db::follow_password_file(pool.clone(), database));
 
     let notice = notice(environment, server.shutdown_grace);
@@ -93,7 +104,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let serving = tokio::spawn(accept(
         listener,
         Protection::Tls(identities),
-        api(state.clone(), &server.allowed_origins),
+        api(state.clone(), &server.public_url, &server.allowed_origins),
         stopped,
         server.shutdown_grace.saturating_sub(notice),
     ));

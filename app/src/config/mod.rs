@@ -6,6 +6,7 @@
 mod auth;
 mod database;
 mod keys;
+mod limits;
 mod server;
 mod source;
 mod telemetry;
@@ -16,6 +17,7 @@ use std::fmt;
 pub use auth::AuthSettings;
 pub use database::{DatabaseSettings, DatabaseTls, password_in};
 pub use keys::KeySettings;
+pub use limits::{ForwardedHeader, LimitSettings, TrustedProxies};
 pub use server::{Origin, ServerSettings};
 pub use source::Source;
 pub use telemetry::TelemetrySettings;
@@ -123,6 +125,8 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// Listeners, TLS, origins, shutdown.
     pub server: ServerSettings,
+    /// Limits on clients.
+    pub limits: LimitSettings,
     /// PostgreSQL, as the restricted role.
     pub database: DatabaseSettings,
     /// Keys for PHI, lookups and tokens.
@@ -143,6 +147,7 @@ impl Settings {
         let assumed = environment.unwrap_or(Environment::Production);
         let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
         let server = ServerSettings::read(source, assumed, &mut faults);
+        let limits = LimitSettings::read(source, &mut faults);
         let database = DatabaseSettings::read(source, assumed, &mut faults);
         let keys = KeySettings::read(source, &mut faults);
         let auth = AuthSettings::read(source, &mut faults);
@@ -151,6 +156,7 @@ impl Settings {
                 environment: environment?,
                 telemetry: telemetry?,
                 server: server?,
+                limits: limits?,
                 database: database?,
                 keys: keys?,
                 auth: auth?,

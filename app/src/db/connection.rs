@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::config::{DatabaseSettings, DatabaseTls, password_in};
 
 /// How long a request waits for a connection before it is told to try again.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection that comes back may take to answer: longer than any statement that may still run on it.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Connections are renewed, so that load spreads again after a failover and changed settings take effect.
 const LONGEST_LIFE: Duration = Duration::from_mins(30);
 /// Idle connections are given back.
@@ -54,6 +56,17 @@ pub fn pool(settings: &DatabaseSettings) -> PgPool {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(LONGEST_LIFE)
         .idle_timeout(LONGEST_IDLE)
+        // sqlx asks a connection that comes back whether it still works, and waits for the answer without end. If the
+        // peer is gone without a farewell, as after a failover, the connection's place in the pool would be lost for
+        // good (sqlx #4349).
+        .after_release(|connection, _| {
+            Box::pin(async {
+                match tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
+                    Ok(result) => result.map(|()| true),
+                    Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+                }
+            })
+        })
         .connect_lazy_with(serving_options(settings, &settings.password))
 }
 

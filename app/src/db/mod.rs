@@ -2,11 +2,14 @@
 //! schema (`.sqlx`), and everything about a patient goes through a [`CallerTransaction`].
 
 mod audit;
+mod budget;
 mod connection;
 mod error;
+pub mod idempotency;
 mod key_fingerprint;
 mod migrate;
 pub mod patient;
+pub mod rate_limit;
 mod schema;
 mod transaction;
 pub mod user;

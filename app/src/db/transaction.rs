@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::budget::{Budget, setting};
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
 use crate::domain::{Role, UserId};
@@ -44,13 +45,18 @@ impl<P: Privilege> CallerTransaction<P> {
     /// # Errors
     /// [`BeginError`].
     pub async fn begin(pool: &PgPool, user: UserId, origin: RequestOrigin) -> Result<Self, BeginError> {
+        let budget = Budget::of(P::ACTION);
         let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
         // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
         let context = sqlx::query!(
             r#"SELECT role, set_config('app.user_id', id::text, true) AS caller,
-                      set_config('app.role', role, true) AS caller_role
+                      set_config('app.role', role, true) AS caller_role,
+                      set_config('statement_timeout', $2, true) AS statement_timeout,
+                      set_config('lock_timeout', $3, true) AS lock_timeout
                FROM app_user WHERE id = $1 AND active"#,
-            user.0
+            user.0,
+            setting(budget.statement),
+            setting(budget.lock)
         )
         .fetch_optional(&mut *transaction)
         .await
@@ -102,6 +108,14 @@ impl<P: Privilege> CallerTransaction<P> {
         write_audit(&mut *self.transaction, &self.event).await?;
         self.transaction.commit().await?;
         Ok(())
+    }
+
+    /// Undoes everything without a record, for an operation that turned out to be another one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn abandon(self) -> Result<(), DatabaseError> {
+        Ok(self.transaction.rollback().await?)
     }
 
     /// Undoes everything and records how it ended.

@@ -201,6 +201,24 @@ pub struct PatientRecord {
     pub notes: Option<Notes>,
 }
 
+impl PatientRecord {
+    /// One text for the whole record, the same for two records only when they are the same: no value can hold the
+    /// separator. It is protected health information.
+    pub fn canonical(&self) -> String {
+        let notes = self.notes.as_ref().map_or("", Notes::expose);
+        let date = self.date_of_birth.expose();
+        [
+            "patient",
+            self.record_number.expose(),
+            self.family_name.expose(),
+            self.given_name.expose(),
+            &date,
+            notes,
+        ]
+        .join("\0")
+    }
+}
+
 /// A stored patient.
 pub struct Patient {
     /// Identity.

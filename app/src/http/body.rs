@@ -103,6 +103,14 @@ pub async fn read<B: Checked>(headers: &HeaderMap, body: Body) -> Result<B::Vali
     if !is_json {
         return Err(ProblemCode::UnsupportedMediaType.into());
     }
+    // Nothing is decompressed, so that a small body cannot become a large one (ASVS 5.2.1).
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|encoding| encoding != "identity")
+    {
+        return Err(ProblemCode::UnsupportedMediaType.into());
+    }
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
@@ -241,6 +249,10 @@ mod tests {
         let error = read::<Named>(&headers("text/plain"), Body::from("{}"))
             .await
             .unwrap_err();
+        assert!(format!("{error:?}").contains("UnsupportedMediaType"));
+        let mut compressed = headers("application/json");
+        compressed.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        let error = read::<Named>(&compressed, Body::from("{}")).await.unwrap_err();
         assert!(format!("{error:?}").contains("UnsupportedMediaType"));
     }
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::body::{self, Checked};
 use super::error::{ApiError, ProblemCode};
+use super::rate_limit::count_user;
 use super::state::AppState;
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
 use crate::db::{BeginError, CallerTransaction, user, write_audit};
@@ -35,7 +36,15 @@ impl<T: IntoResponse> IntoResponse for Recorded<T> {
 }
 
 impl<P: Privilege> Authorised<P> {
-    async fn begin(state: &AppState, user: UserId, origin: RequestOrigin) -> Result<Self, ApiError> {
+    /// Begins for a user whose identity is proven.
+    ///
+    /// # Errors
+    /// What keeps the user from using the privilege.
+    pub(super) async fn begin(
+        state: &AppState,
+        user: UserId,
+        origin: RequestOrigin,
+    ) -> Result<Self, ApiError> {
         match CallerTransaction::begin(&state.pool, user, origin).await {
             Ok(caller) => Ok(Self {
                 caller,
@@ -77,6 +86,7 @@ impl<P: Privilege> FromRequestParts<AppState> for Authorised<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let user = authenticate(parts, state)?;
+        count_user(parts, state, user).await?;
         Self::begin(state, user, origin(parts)).await
     }
 }
@@ -98,6 +108,7 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let user = authenticate(&parts, state)?;
+        count_user(&parts, state, user).await?;
         let origin = origin(&parts);
         authorise::<P>(state, user, origin).await?;
         let body = body::read::<B>(&parts.headers, body).await?;

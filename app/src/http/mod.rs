@@ -2,21 +2,27 @@
 
 mod auth;
 mod body;
+mod client_address;
+mod client_certificate;
 mod error;
 mod extract;
 mod health;
+mod idempotency;
+mod load;
 mod metrics;
 mod middleware;
 mod openapi;
 mod patients;
 mod problems;
+mod rate_limit;
+mod retry;
 mod router;
 pub mod server;
 mod state;
-mod throttle;
 pub mod tls;
+mod trace_context;
 
+pub use load::Places;
 pub use openapi::document as openapi_document;
 pub use router::{api, metrics_only};
 pub use state::{AppState, Parts};
-pub use throttle::LoginThrottle;

@@ -49,7 +49,8 @@ problems! {
     /// What an operation for identified callers may answer.
     ForCallers = [
         ("401", "No access token, or not a good one."),
-        ("403", "The caller's role may not do this."),
+        ("403", "The caller's role may not do this, or another site made a browser send it."),
+        ("429", "Too many requests of this account or address; try again after Retry-After seconds."),
     ];
     /// What an operation on one object may answer.
     OnOne = [("404", "There is no such object, or none that the caller may know of.")];
@@ -58,7 +59,7 @@ problems! {
         ("400", "The body is not JSON."),
         ("408", "The body did not arrive in time."),
         ("413", "The body is too large."),
-        ("415", "The body is not application/json."),
+        ("415", "The body is not application/json, or it is compressed."),
         ("422", "Members of the body break rules; `errors` lists them."),
     ];
 }

@@ -13,9 +13,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Fields that may be logged. Whatever else an event or a span carries is left out, so that a value gets into the log
 /// by decision only (ASVS 16.2.5).
-const PERMITTED: [&str; 17] = [
+const PERMITTED: [&str; 19] = [
     "message",
     "request_id",
+    "trace_id",
+    "client",
     "method",
     "route",
     "status",

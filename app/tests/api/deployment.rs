@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
@@ -95,6 +95,12 @@ impl Deployment {
             ("TLS_KEY_FILE", text(path("tls.key"))),
             ("KEYS_DIRECTORY", text(path("keys"))),
             ("SHUTDOWN_GRACE_SECONDS", "8".to_owned()),
+            // Tests are faster than people.
+            (
+                "RATE_LIMITS",
+                "read.account=100000/60,read.address=100000/60,write.account=100000/60,write.address=100000/60"
+                    .to_owned(),
+            ),
             // Few, so that requests of different callers share them, and a loaded machine can open them in time.
             ("DATABASE_MAX_CONNECTIONS", "4".to_owned()),
         ]);
@@ -159,9 +165,14 @@ impl Deployment {
 
     /// A client that trusts the deployment's authority only.
     pub(crate) fn client(&self) -> Client {
+        self.client_builder().build().unwrap()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn client_builder(&self) -> ClientBuilder {
         install_provider();
         let authority = Certificate::from_pem(self.authority.certificate().as_bytes()).unwrap();
-        Client::builder().tls_certs_only([authority]).build().unwrap()
+        Client::builder().tls_certs_only([authority])
     }
 }
 

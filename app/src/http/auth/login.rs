@@ -1,7 +1,5 @@
 //! `POST /api/auth/login`
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -18,6 +16,7 @@ use crate::http::body::{Checked, Faults, ValidBody};
 use crate::http::error::{ApiError, FieldFault, ProblemCode};
 use crate::http::problems::{Always, WithBody};
 use crate::policy::{Action, ResourceKind};
+use crate::rate_limit::{Class, Subject};
 
 /// Longest password that is looked at, in characters.
 const LONGEST_PASSWORD: usize = 256;
@@ -118,12 +117,13 @@ pub async fn login(
     Extension(origin): Extension<RequestOrigin>,
     ValidBody(attempt): ValidBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    if let Err(wait) = state
-        .throttle
-        .attempt(&attempt.email, origin.client_address, Instant::now())
-    {
+    let standing = state
+        .limits
+        .admit(Class::Login, Subject::Account(attempt.email.as_str()))
+        .await;
+    if standing.refused {
         state.metrics.logins.with_label_values(&["throttled"]).inc();
-        return Err(ApiError::too_many(wait.as_secs() + 1));
+        return Err(ApiError::too_many(standing.wait().as_secs() + 1));
     }
     let credentials = user::credentials(&state.pool, &attempt.email).await?;
     let hash = credentials
@@ -143,7 +143,7 @@ pub async fn login(
         state.metrics.logins.with_label_values(&["failure"]).inc();
         return Err(ProblemCode::InvalidCredentials.into());
     };
-    state.throttle.succeeded(&attempt.email);
+    state.limits.forgive(attempt.email.as_str()).await;
     state.metrics.logins.with_label_values(&["success"]).inc();
     let now = jiff::Timestamp::now().as_second();
     let access_token = state
