@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
 use crate::domain::{Role, UserId};
-use crate::policy::{Privilege, permits};
+use crate::policy::{Field, Privilege, Relation, fields, permits};
 
 /// A transaction under the caller's row-level-security context, for one [`Privilege`].
 ///
@@ -17,6 +17,7 @@ pub struct CallerTransaction<P> {
     transaction: Transaction<'static, Postgres>,
     pool: PgPool,
     user: UserId,
+    role: Role,
     event: AuditEvent,
     privilege: PhantomData<P>,
 }
@@ -47,8 +48,8 @@ impl<P: Privilege> CallerTransaction<P> {
         let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
         // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
         let context = sqlx::query!(
-            r#"SELECT role, set_config('app.user_id', id::text, true) AS caller,
-                      set_config('app.role', role, true) AS caller_role
+            r#"SELECT access_role, set_config('app.user_id', id::text, true) AS caller,
+                      set_config('app.role', access_role, true) AS caller_role
                FROM app_user WHERE id = $1 AND active"#,
             user.0
         )
@@ -56,11 +57,12 @@ impl<P: Privilege> CallerTransaction<P> {
         .await
         .map_err(DatabaseError::from)?
         .ok_or(BeginError::Unauthenticated)?;
-        let role = Role::parse(&context.role).ok_or(BeginError::Unauthenticated)?;
+        let role = Role::parse(&context.access_role).ok_or(BeginError::Unauthenticated)?;
         let caller = Self {
             transaction,
             pool: pool.clone(),
             user,
+            role,
             event: AuditEvent {
                 actor: Some((user, role)),
                 action: P::ACTION,
@@ -82,6 +84,11 @@ impl<P: Privilege> CallerTransaction<P> {
     /// The caller.
     pub fn user(&self) -> UserId {
         self.user
+    }
+
+    /// The fields that the caller may see or change of an object to which they stand in this relation.
+    pub fn fields(&self, relation: Relation) -> &'static [Field] {
+        fields(self.role, P::RESOURCE, P::ACTION, relation)
     }
 
     /// Names a record that this is about, for the audit log.

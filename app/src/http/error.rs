@@ -12,7 +12,7 @@ use crate::audit::Outcome;
 use crate::crypto::PasswordError;
 use crate::db::patient::RECORD_NUMBER_UNIQUE;
 use crate::db::{BeginError, DatabaseError};
-use crate::domain::Violation;
+use crate::domain::{Field, Violation};
 
 /// Kinds of problems. The names are part of the contract: they are never changed, only added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -176,6 +176,20 @@ impl ApiError {
         Self {
             errors,
             ..ProblemCode::ValidationFailed.into()
+        }
+    }
+
+    /// The caller's role may not change these fields.
+    pub fn forbidden_fields(fields: &[Field]) -> Self {
+        let fault = |field: &Field| {
+            FieldFault::new(
+                format!("/{}", field.member()),
+                Violation::new("not_permitted", "must not be changed by your role"),
+            )
+        };
+        Self {
+            errors: fields.iter().map(fault).collect(),
+            ..ProblemCode::Forbidden.into()
         }
     }
 

@@ -49,7 +49,7 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
     let unsigned = format!(
         "{}.{}.",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#),
-        URL_SAFE_NO_PAD.encode(json!({"sub": clinic.clinician, "exp": now + 60}).to_string())
+        URL_SAFE_NO_PAD.encode(json!({"sub": clinic.doctor, "exp": now + 60}).to_string())
     );
     let tokens = [
         ("no header", None),
@@ -57,28 +57,22 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
             "expired",
             Some(format!(
                 "Bearer {}",
-                ours.issue(clinic.clinician, now - 120).unwrap()
+                ours.issue(clinic.doctor, now - 120).unwrap()
             )),
         ),
         (
             "not yet",
-            Some(format!(
-                "Bearer {}",
-                ours.issue(clinic.clinician, now + 60).unwrap()
-            )),
+            Some(format!("Bearer {}", ours.issue(clinic.doctor, now + 60).unwrap())),
         ),
         (
             "another key",
-            Some(format!(
-                "Bearer {}",
-                other_key.issue(clinic.clinician, now).unwrap()
-            )),
+            Some(format!("Bearer {}", other_key.issue(clinic.doctor, now).unwrap())),
         ),
         (
             "another issuer",
             Some(format!(
                 "Bearer {}",
-                other_issuer.issue(clinic.clinician, now).unwrap()
+                other_issuer.issue(clinic.doctor, now).unwrap()
             )),
         ),
         (

@@ -24,6 +24,7 @@ mod migrations;
 mod openapi;
 mod patients;
 mod prepared;
+mod roles;
 mod secrecy;
 mod shutdown;
 mod waiting;
