@@ -20,6 +20,7 @@ mod edge;
 mod health;
 mod isolation;
 mod login;
+mod matrix;
 mod migrations;
 mod openapi;
 mod patients;
