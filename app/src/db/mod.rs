@@ -1,8 +1,11 @@
 //! PostgreSQL: connections, migrations, and one file per aggregate. Every query is checked at compile time against the
 //! schema (`.sqlx`), and everything about a patient goes through a [`CallerTransaction`].
 
+pub mod account;
 mod audit;
+pub mod care_team;
 mod connection;
+pub mod emergency_access;
 mod error;
 mod key_fingerprint;
 mod migrate;

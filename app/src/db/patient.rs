@@ -40,6 +40,18 @@ impl SealedPatient {
     ) -> Result<Patient, DatabaseError> {
         let relation = Relation::parse(&self.relation);
         let shows_notes = caller.fields(relation).contains(&Field::Notes);
+        Ok(Patient {
+            id: PatientId(self.id),
+            relation,
+            shows_notes,
+            version: self.version,
+            record: self.record(vault, shows_notes)?,
+            created_at: self.created_at.to_jiff(),
+            updated_at: self.updated_at.to_jiff(),
+        })
+    }
+
+    fn record(&self, vault: &PhiVault, with_notes: bool) -> Result<PatientRecord, DatabaseError> {
         let key = vault.data_key(self.id, &self.kek_id, &self.data_key)?;
         let text = |column, sealed: &[u8]| {
             key.open(
@@ -54,24 +66,15 @@ impl SealedPatient {
         let notes = self
             .notes
             .as_deref()
-            .filter(|_| shows_notes)
+            .filter(|_| with_notes)
             .map(|sealed| text("notes", sealed))
             .transpose()?;
-        let record = PatientRecord {
+        Ok(PatientRecord {
             record_number: RecordNumber::parse(&text("record_number", &self.record_number)?)?,
             family_name: PersonName::parse(&text("family_name", &self.family_name)?)?,
             given_name: PersonName::parse(&text("given_name", &self.given_name)?)?,
             date_of_birth: DateOfBirth::stored(&text("date_of_birth", &self.date_of_birth)?)?,
             notes: notes.as_deref().map(Notes::parse).transpose()?,
-        };
-        Ok(Patient {
-            id: PatientId(self.id),
-            relation,
-            shows_notes,
-            version: self.version,
-            record,
-            created_at: self.created_at.to_jiff(),
-            updated_at: self.updated_at.to_jiff(),
         })
     }
 }
@@ -260,9 +263,16 @@ pub async fn replace(
         return Ok(Updated::Stale);
     }
     let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key)?;
-    let stored = stored.open(caller, vault)?;
-    let changed = stored.record.differences(&record);
-    let permitted = caller.fields(stored.relation);
+    let relation = Relation::parse(&stored.relation);
+    let permitted = caller.fields(relation);
+    // Who may change everything replaces also what does not open any more.
+    let changed = if permitted == Field::ALL {
+        permitted.to_vec()
+    } else {
+        stored
+            .record(vault, permitted.contains(&Field::Notes))?
+            .differences(&record)
+    };
     let forbidden: Vec<_> = changed
         .iter()
         .copied()
@@ -308,9 +318,12 @@ pub async fn replace(
     .fetch_one(caller.connection())
     .await?;
     Ok(Updated::Done(Box::new(Patient {
+        id,
+        relation,
+        shows_notes: permitted.contains(&Field::Notes),
         version: updated.version,
         record,
+        created_at: stored.created_at.to_jiff(),
         updated_at: updated.updated_at.to_jiff(),
-        ..stored
     })))
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::domain::{Role, UserId};
+use crate::domain::{Patient, Role, UserId};
 use crate::policy::{Field, Privilege, Relation, fields, permits};
 
 /// A transaction under the caller's row-level-security context, for one [`Privilege`].
@@ -94,6 +94,14 @@ impl<P: Privilege> CallerTransaction<P> {
     /// Names a record that this is about, for the audit log.
     pub fn concerns(&mut self, record: Uuid) {
         self.event.resource_ids.push(record);
+    }
+
+    /// Names a patient who is shown, and remembers when nothing but an emergency access shows them.
+    pub fn shows(&mut self, patient: &Patient) {
+        self.concerns(patient.id.0);
+        if patient.relation == Relation::Emergency {
+            self.event.outcome = Outcome::Emergency;
+        }
     }
 
     /// For the queries of this module's siblings only: whoever has it can do what row-level security permits.

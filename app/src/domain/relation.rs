@@ -7,19 +7,22 @@ pub enum Relation {
     Own,
     /// The caller cares for the patient.
     Care,
+    /// The caller has an emergency access to the patient that has not ended.
+    Emergency,
     /// Nothing ties them.
     None,
 }
 
 impl Relation {
     /// Every relation.
-    pub const ALL: [Self; 3] = [Self::Own, Self::Care, Self::None];
+    pub const ALL: [Self; 4] = [Self::Own, Self::Care, Self::Emergency, Self::None];
 
     /// As the database's function `relation_to` calls it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Own => "own",
             Self::Care => "care",
+            Self::Emergency => "emergency",
             Self::None => "none",
         }
     }

@@ -26,6 +26,8 @@ pub enum ProblemCode {
     InvalidCredentials,
     /// The caller's role may not do this.
     Forbidden,
+    /// Nobody does this to or for themselves.
+    AnotherPersonNeeded,
     /// There is no such thing, or none that the caller may know of.
     NotFound,
     /// The path does not know the method.
@@ -34,6 +36,8 @@ pub enum ProblemCode {
     RequestTimeout,
     /// Another patient has this record number.
     RecordNumberTaken,
+    /// The review is closed.
+    ReviewedAlready,
     /// The record was changed in the meantime.
     PreconditionFailed,
     /// The body is too large.
@@ -57,11 +61,11 @@ impl ProblemCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::AnotherPersonNeeded => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RecordNumberTaken => StatusCode::CONFLICT,
+            Self::RecordNumberTaken | Self::ReviewedAlready => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -79,10 +83,12 @@ impl ProblemCode {
             Self::Unauthenticated => "A valid access token is needed.",
             Self::InvalidCredentials => "Invalid credentials",
             Self::Forbidden => "Your role may not do this.",
+            Self::AnotherPersonNeeded => "Somebody else has to do this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
             Self::RequestTimeout => "The request took too long to arrive.",
             Self::RecordNumberTaken => "Another patient has this record number.",
+            Self::ReviewedAlready => "The review is closed.",
             Self::PreconditionFailed => "The record was changed in the meantime; read it again.",
             Self::BodyTooLarge => "The body is too large.",
             Self::UnsupportedMediaType => "The body has to be application/json.",
@@ -224,8 +230,10 @@ impl ApiError {
     pub fn outcome(&self) -> Outcome {
         match self.code {
             ProblemCode::NotFound => Outcome::NotFound,
-            ProblemCode::Forbidden | ProblemCode::InvalidCredentials => Outcome::Denied,
-            ProblemCode::RecordNumberTaken => Outcome::Conflict,
+            ProblemCode::Forbidden | ProblemCode::AnotherPersonNeeded | ProblemCode::InvalidCredentials => {
+                Outcome::Denied
+            }
+            ProblemCode::RecordNumberTaken | ProblemCode::ReviewedAlready => Outcome::Conflict,
             ProblemCode::PreconditionFailed | ProblemCode::PreconditionRequired => Outcome::Stale,
             _ => Outcome::Failed,
         }

@@ -2,12 +2,15 @@
 
 mod auth;
 mod body;
+mod care_team;
+mod emergency_access;
 mod error;
 mod extract;
 mod health;
 mod metrics;
 mod middleware;
 mod openapi;
+mod page;
 mod patients;
 mod problems;
 mod router;
@@ -15,6 +18,7 @@ pub mod server;
 mod state;
 mod throttle;
 pub mod tls;
+mod users;
 
 pub use openapi::document as openapi_document;
 pub use router::{api, metrics_only};

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
-use super::{auth, health, metrics, middleware, patients};
+use super::{auth, care_team, emergency_access, health, metrics, middleware, patients, users};
 use crate::config::Origin;
 
 /// How long a browser may remember the answer to a preflight request (C-09).
@@ -25,6 +25,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(health::routes())
         .merge(auth::routes())
         .merge(patients::routes())
+        .merge(care_team::routes())
+        .merge(emergency_access::routes())
+        .merge(users::routes())
 }
 
 /// The API, ready to serve.
@@ -61,7 +64,7 @@ fn cors(origins: &[Origin]) -> CorsLayer {
     }
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

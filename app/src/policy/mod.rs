@@ -37,7 +37,10 @@ mod privilege;
 mod table;
 
 pub use document::document;
-pub use privilege::{Create, List, Patients, Privilege, Read, Resource, Search, Update};
+pub use privilege::{
+    BreakGlass, CareTeams, Create, Deactivate, Delete, EmergencyAccesses, List, Patients, Privilege, Read,
+    Resource, Review, Search, Update, Users,
+};
 pub use table::{Rule, TABLE};
 
 pub use crate::domain::{Field, Relation};
@@ -57,18 +60,30 @@ pub enum Action {
     List,
     /// Objects by a property.
     Search,
+    /// The removal of one object.
+    Delete,
+    /// Emergency access.
+    BreakGlass,
+    /// A verdict on what somebody else did.
+    Review,
+    /// The end of an account.
+    Deactivate,
     /// Proof of identity for a token.
     Login,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Read,
         Self::Update,
         Self::List,
         Self::Search,
+        Self::Delete,
+        Self::BreakGlass,
+        Self::Review,
+        Self::Deactivate,
         Self::Login,
     ];
 
@@ -80,6 +95,10 @@ impl Action {
             Self::Update => "update",
             Self::List => "list",
             Self::Search => "search",
+            Self::Delete => "delete",
+            Self::BreakGlass => "break_glass",
+            Self::Review => "review",
+            Self::Deactivate => "deactivate",
             Self::Login => "login",
         }
     }
@@ -94,11 +113,21 @@ pub enum ResourceKind {
     Session,
     /// Users.
     User,
+    /// Who cares for a patient.
+    CareTeam,
+    /// Accesses to patients who are not in one's care.
+    EmergencyAccess,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Patient, Self::Session, Self::User];
+    pub const ALL: [Self; 5] = [
+        Self::Patient,
+        Self::Session,
+        Self::User,
+        Self::CareTeam,
+        Self::EmergencyAccess,
+    ];
 
     /// As it is written to the audit log.
     pub fn as_str(self) -> &'static str {
@@ -106,6 +135,8 @@ impl ResourceKind {
             Self::Patient => "patient",
             Self::Session => "session",
             Self::User => "user",
+            Self::CareTeam => "care_team",
+            Self::EmergencyAccess => "emergency_access",
         }
     }
 }

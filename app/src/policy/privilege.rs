@@ -26,6 +26,12 @@ macro_rules! resources {
 resources! {
     /// Patients' records, as a type.
     Patients = Patient;
+    /// Users, as a type.
+    Users = User;
+    /// Who cares for a patient, as a type.
+    CareTeams = CareTeam;
+    /// Accesses to patients who are not in one's care, as a type.
+    EmergencyAccesses = EmergencyAccess;
 }
 
 /// An action on a kind of object, as a type.
@@ -50,4 +56,6 @@ macro_rules! privileges {
     };
 }
 
-privileges!(Create, Read, Update, List, Search);
+privileges!(
+    Create, Read, Update, List, Search, Delete, BreakGlass, Review, Deactivate
+);

@@ -49,37 +49,55 @@ const RECORD_BUT_BIRTH: &[Field] = &[
     Field::Notes,
 ];
 
+/// Emergency access is for looking, not for changing.
+const CARE_OR_EMERGENCY: &[Relation] = &[Relation::Care, Relation::Emergency];
+
 /// Every permission there is.
 pub const TABLE: &[Rule] = {
-    use Action::{Create, List, Read, Search, Update};
-    use Relation::{Care, Own};
+    use Action::{BreakGlass, Create, Deactivate, Delete, List, Read, Review, Search, Update};
+    use Relation::{Care, None, Own};
     use ResourceKind as Kind;
+    const LOOK: &[Action] = &[Read, List, Search];
     &[
         rule(Role::Doctor, Kind::Patient, &[Create], ANY, RECORD),
+        rule(Role::Doctor, Kind::Patient, LOOK, CARE_OR_EMERGENCY, RECORD),
+        rule(Role::Doctor, Kind::Patient, &[Update], &[Care], RECORD),
         rule(
             Role::Doctor,
-            Kind::Patient,
-            &[Read, Update, List, Search],
+            Kind::CareTeam,
+            &[List, Create, Delete],
             &[Care],
-            RECORD,
+            &[],
         ),
-        rule(Role::Nurse, Kind::Patient, &[Read, List, Search], &[Care], RECORD),
+        rule(Role::Doctor, Kind::EmergencyAccess, &[BreakGlass], ANY, &[]),
+        rule(Role::Nurse, Kind::Patient, LOOK, CARE_OR_EMERGENCY, RECORD),
         rule(Role::Nurse, Kind::Patient, &[Update], &[Care], RECORD_BUT_BIRTH),
+        rule(Role::Nurse, Kind::CareTeam, &[List], &[Care], &[]),
+        rule(Role::Nurse, Kind::EmergencyAccess, &[BreakGlass], ANY, &[]),
+        rule(Role::Radiologist, Kind::Patient, LOOK, CARE_OR_EMERGENCY, RECORD),
+        rule(Role::Radiologist, Kind::CareTeam, &[List], &[Care], &[]),
+        rule(Role::Radiologist, Kind::EmergencyAccess, &[BreakGlass], ANY, &[]),
+        rule(Role::Receptionist, Kind::Patient, LOOK, ANY, DEMOGRAPHICS),
+        rule(Role::Receptionist, Kind::Patient, &[Update], ANY, DEMOGRAPHICS),
+        rule(Role::Patient, Kind::Patient, LOOK, &[Own], RECORD),
+        rule(Role::Auditor, Kind::EmergencyAccess, &[List], ANY, &[]),
+        rule(Role::Auditor, Kind::EmergencyAccess, &[Review], &[None], &[]),
+        rule(Role::Administrator, Kind::EmergencyAccess, &[List], ANY, &[]),
         rule(
-            Role::Radiologist,
-            Kind::Patient,
-            &[Read, List, Search],
-            &[Care],
-            RECORD,
+            Role::Administrator,
+            Kind::EmergencyAccess,
+            &[Review],
+            &[None],
+            &[],
         ),
+        rule(Role::Administrator, Kind::User, &[List], ANY, &[]),
         rule(
-            Role::Receptionist,
-            Kind::Patient,
-            &[Read, Update, List, Search],
-            ANY,
-            DEMOGRAPHICS,
+            Role::Administrator,
+            Kind::User,
+            &[Update, Deactivate],
+            &[None],
+            &[],
         ),
-        rule(Role::Patient, Kind::Patient, &[Read, List, Search], &[Own], RECORD),
     ]
 };
 
@@ -122,7 +140,8 @@ mod tests {
             for relation in Relation::ALL {
                 assert_eq!(
                     permits_for(Role::Patient, ResourceKind::Patient, action, relation),
-                    relation == Relation::Own && matches!(action, Action::Read | Action::List | Action::Search),
+                    relation == Relation::Own
+                        && matches!(action, Action::Read | Action::List | Action::Search),
                     "{action:?} {relation:?}"
                 );
             }

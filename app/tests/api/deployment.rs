@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use medical_app::crypto::{KeyRing, Location, PhiVault};
 use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -388,6 +389,35 @@ impl Clinic {
             .execute(&mut superuser)
             .await
             .unwrap();
+    }
+
+    /// An emergency access that ends so far from now, without asking anybody; gives its id.
+    pub(crate) async fn give_emergency_access(&self, user: Uuid, patient: Uuid, ends_in: &str) -> Uuid {
+        let keys = KeyRing::load(&self.deployment.directory.path().join("keys")).unwrap();
+        let id = Uuid::now_v7();
+        let (key, wrapped) = PhiVault::new(&keys).new_data_key(id).unwrap();
+        let place = Location {
+            table: "emergency_access",
+            column: "reason",
+            row: id,
+        };
+        let mut superuser = self.deployment.connect("postgres").await;
+        sqlx::query(
+            "INSERT INTO emergency_access
+                 (id, user_id, patient_id, kek_id, data_key, reason, granted_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, now() - interval '30 minutes', now() + $7::interval)",
+        )
+        .bind(id)
+        .bind(user)
+        .bind(patient)
+        .bind(&wrapped.kek_id[..])
+        .bind(wrapped.sealed)
+        .bind(key.seal(&place, "unconscious in the emergency room").unwrap())
+        .bind(ends_in)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+        id
     }
 
     /// Admits a patient as the doctor and gives the answer's body.

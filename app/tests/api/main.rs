@@ -13,10 +13,12 @@
 mod audit;
 mod authorisation;
 mod authority;
+mod care_team;
 mod cluster;
 mod commands;
 mod deployment;
 mod edge;
+mod emergency_access;
 mod health;
 mod isolation;
 mod login;
@@ -28,4 +30,5 @@ mod prepared;
 mod roles;
 mod secrecy;
 mod shutdown;
+mod users;
 mod waiting;

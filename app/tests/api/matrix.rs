@@ -3,24 +3,35 @@
 
 use medical_app::domain::Role;
 use medical_app::policy::{Action, Relation, ResourceKind, TABLE, permits, permits_for};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::deployment::{Clinic, Person, patient};
+use crate::deployment::{Clinic, Person, patient, problem};
 
 /// What the API offers to identified callers and the policy decides.
-const OPERATIONS: [(ResourceKind, Action); 5] = [
+///
+/// Emergency access is last: it changes the relation to the patient.
+const OPERATIONS: [(ResourceKind, Action); 14] = [
     (ResourceKind::Patient, Action::Create),
     (ResourceKind::Patient, Action::Read),
     (ResourceKind::Patient, Action::Update),
     (ResourceKind::Patient, Action::List),
     (ResourceKind::Patient, Action::Search),
+    (ResourceKind::CareTeam, Action::List),
+    (ResourceKind::CareTeam, Action::Create),
+    (ResourceKind::CareTeam, Action::Delete),
+    (ResourceKind::EmergencyAccess, Action::List),
+    (ResourceKind::EmergencyAccess, Action::Review),
+    (ResourceKind::User, Action::List),
+    (ResourceKind::User, Action::Update),
+    (ResourceKind::User, Action::Deactivate),
+    (ResourceKind::EmergencyAccess, Action::BreakGlass),
 ];
 
 /// Parts of the OpenAPI document whose operations the policy decides.
-const TAGS: [&str; 1] = ["patients"];
+const TAGS: [&str; 4] = ["patients", "care team", "emergency access", "users"];
 
 /// One question to the table.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -39,7 +50,14 @@ impl Cell {
             for (resource, action) in OPERATIONS {
                 for relation in Relation::ALL {
                     let possible = match (resource, action) {
-                        (ResourceKind::Patient, Action::Create) => relation == Relation::None,
+                        // A new patient, and any account: one's own is no secret to oneself.
+                        (ResourceKind::Patient, Action::Create) | (ResourceKind::User, Action::List) => {
+                            relation == Relation::None
+                        }
+                        (ResourceKind::User, _)
+                        | (ResourceKind::EmergencyAccess, Action::List | Action::Review) => {
+                            matches!(relation, Relation::Own | Relation::None)
+                        }
                         _ => relation != Relation::Own || role == Role::Patient,
                     };
                     let cell = Self {
@@ -55,12 +73,18 @@ impl Cell {
         cells
     }
 
+    /// Whether it is about many objects: what one may not see is not among them then.
+    fn on_many(self) -> bool {
+        self.action == Action::Search
+            || self.action == Action::List && self.resource != ResourceKind::CareTeam
+    }
+
     fn permitted(self) -> bool {
         permits_for(self.role, self.resource, self.action, self.relation)
     }
 }
 
-/// A caller and the object of one cell.
+/// A caller and the objects of one cell.
 struct Case {
     cell: Cell,
     caller: Uuid,
@@ -68,12 +92,20 @@ struct Case {
     /// The patient whom it is about.
     patient: Uuid,
     record_number: String,
+    /// Somebody in the patient's care team, and somebody who is not.
+    member: Uuid,
+    colleague: Uuid,
+    /// An emergency access that waits for its review.
+    emergency_access: Uuid,
+    /// An account.
+    user: Uuid,
 }
 
 impl Case {
     fn request(&self, clinic: &Clinic) -> RequestBuilder {
         let server = &clinic.server;
         let path = format!("/api/patients/{}", self.patient);
+        let user = format!("/api/users/{}", self.user);
         let request = match (self.cell.resource, self.cell.action) {
             (ResourceKind::Patient, Action::Create) => server
                 .post("/api/patients")
@@ -90,6 +122,25 @@ impl Case {
             (ResourceKind::Patient, Action::Search) => server
                 .post("/api/patients/search")
                 .json(&json!({"recordNumber": self.record_number})),
+            (ResourceKind::CareTeam, Action::List) => server.get(&format!("{path}/care-team")),
+            (ResourceKind::CareTeam, Action::Create) => {
+                server.put(&format!("{path}/care-team/{}", self.colleague))
+            }
+            (ResourceKind::CareTeam, Action::Delete) => {
+                server.request(Method::DELETE, &format!("{path}/care-team/{}", self.member))
+            }
+            (ResourceKind::EmergencyAccess, Action::BreakGlass) => server
+                .post(&format!("{path}/emergency-access"))
+                .json(&json!({"reason": "unconscious in the emergency room"})),
+            (ResourceKind::EmergencyAccess, Action::List) => server.get("/api/emergency-access"),
+            (ResourceKind::EmergencyAccess, Action::Review) => server
+                .post(&format!("/api/emergency-access/{}/review", self.emergency_access))
+                .json(&json!({"verdict": "justified"})),
+            (ResourceKind::User, Action::List) => server.get("/api/users?limit=100"),
+            (ResourceKind::User, Action::Update) => server
+                .put(&format!("{user}/role"))
+                .json(&json!({"role": "receptionist"})),
+            (ResourceKind::User, Action::Deactivate) => server.post(&format!("{user}/deactivation")),
             operation => panic!("{operation:?} is not known here"),
         };
         request.bearer_auth(&self.token)
@@ -97,12 +148,24 @@ impl Case {
 
     /// What a page has to hold to show the object.
     fn object(&self) -> Uuid {
-        self.patient
+        match self.cell.resource {
+            ResourceKind::EmergencyAccess => self.emergency_access,
+            ResourceKind::User => self.user,
+            _ => self.patient,
+        }
     }
 
     /// A statement that does the operation and nothing else, as the serving role would.
     fn statement(&self) -> String {
-        let Self { caller, patient, .. } = self;
+        let Self {
+            caller,
+            patient,
+            member,
+            colleague,
+            emergency_access,
+            user,
+            ..
+        } = self;
         match (self.cell.resource, self.cell.action) {
             (ResourceKind::Patient, Action::Create) => format!(
                 "INSERT INTO patient (id, kek_id, data_key, record_number_index, record_number, family_name,
@@ -116,6 +179,34 @@ impl Case {
             (ResourceKind::Patient, Action::Update) => {
                 format!("UPDATE patient SET version = version + 1 WHERE id = '{patient}'")
             }
+            (ResourceKind::CareTeam, Action::List) => {
+                format!("SELECT FROM care_relation WHERE patient_id = '{patient}' AND user_id = '{member}'")
+            }
+            (ResourceKind::CareTeam, Action::Create) => {
+                format!("INSERT INTO care_relation (user_id, patient_id) VALUES ('{colleague}', '{patient}')")
+            }
+            (ResourceKind::CareTeam, Action::Delete) => {
+                format!("DELETE FROM care_relation WHERE patient_id = '{patient}' AND user_id = '{member}'")
+            }
+            (ResourceKind::EmergencyAccess, Action::BreakGlass) => format!(
+                "INSERT INTO emergency_access (id, user_id, patient_id, kek_id, data_key, reason, expires_at)
+                 VALUES (gen_random_uuid(), '{caller}', '{patient}', decode(repeat('00', 16), 'hex'), '', '',
+                         now() + interval '15 minutes')"
+            ),
+            (ResourceKind::EmergencyAccess, Action::List) => {
+                format!("SELECT FROM emergency_access WHERE id = '{emergency_access}'")
+            }
+            (ResourceKind::EmergencyAccess, Action::Review) => format!(
+                "UPDATE emergency_access SET reviewed_by = '{caller}', reviewed_at = now(), verdict = 'justified'
+                 WHERE id = '{emergency_access}'"
+            ),
+            (ResourceKind::User, Action::List) => format!("SELECT FROM app_user WHERE id = '{user}'"),
+            (ResourceKind::User, Action::Update) => {
+                format!("UPDATE app_user SET access_role = 'receptionist' WHERE id = '{user}'")
+            }
+            (ResourceKind::User, Action::Deactivate) => {
+                format!("UPDATE app_user SET active = false WHERE id = '{user}'")
+            }
             operation => panic!("{operation:?} is not known here"),
         }
     }
@@ -123,28 +214,41 @@ impl Case {
 
 /// For each role somebody, and for each relation a patient.
 async fn cases(clinic: &Clinic) -> Vec<Case> {
+    let member = clinic.employ("nurse").await.id;
+    let colleague = clinic.employ("nurse").await.id;
     let mut cases = Vec::new();
     for role in Role::ALL {
-        let admit = async |relation: Relation| {
+        let mut patients = Vec::new();
+        for relation in Relation::ALL {
             let record_number = format!("MRN-{}-{}", role.as_str(), relation.as_str());
             let admitted = clinic.admit(&record_number).await;
             let id: Uuid = admitted["id"].as_str().unwrap().parse().unwrap();
-            (relation, id, record_number)
-        };
-        let mut patients = Vec::new();
-        for relation in Relation::ALL {
-            patients.push(admit(relation).await);
+            clinic.put_in_care(member, id).await;
+            patients.push((relation, id, record_number));
         }
         let caller: Person = if role == Role::Patient {
             clinic.open_account(patients[0].1).await
         } else {
             clinic.employ(role.as_str()).await
         };
+        let stranger = clinic.employ("doctor").await.id;
         for (relation, patient, record_number) in patients {
             // Of any role: rows that an earlier role left behind must give nothing.
-            if relation == Relation::Care {
-                clinic.put_in_care(caller.id, patient).await;
+            match relation {
+                Relation::Care => clinic.put_in_care(caller.id, patient).await,
+                Relation::Emergency => {
+                    clinic
+                        .give_emergency_access(caller.id, patient, "15 minutes")
+                        .await;
+                }
+                Relation::Own | Relation::None => {}
             }
+            let other = if relation == Relation::Own {
+                caller.id
+            } else {
+                stranger
+            };
+            let emergency_access = clinic.give_emergency_access(other, patient, "-15 minutes").await;
             let cells = Cell::all().into_iter();
             for cell in cells.filter(|cell| cell.role == role && cell.relation == relation) {
                 cases.push(Case {
@@ -153,6 +257,10 @@ async fn cases(clinic: &Clinic) -> Vec<Case> {
                     token: caller.token.clone(),
                     patient,
                     record_number: record_number.clone(),
+                    member,
+                    colleague,
+                    emergency_access,
+                    user: other,
                 });
             }
         }
@@ -167,10 +275,9 @@ async fn the_api_answers_every_cell_as_the_policy_table_says() {
         let cell = case.cell;
         let answer = case.request(&clinic).send().await.unwrap();
         let status = answer.status();
-        let on_many = matches!(cell.action, Action::List | Action::Search);
         if !permits(cell.role, cell.resource, cell.action) {
             assert_eq!(status, StatusCode::FORBIDDEN, "{cell:?}");
-        } else if on_many {
+        } else if cell.on_many() {
             assert_eq!(status, StatusCode::OK, "{cell:?}");
             let page: Value = answer.json().await.unwrap();
             assert_eq!(
@@ -180,6 +287,9 @@ async fn the_api_answers_every_cell_as_the_policy_table_says() {
             );
         } else if cell.permitted() {
             assert!(status.is_success(), "{cell:?}: {status}");
+        } else if cell.relation == Relation::Own {
+            assert_eq!(status, StatusCode::FORBIDDEN, "{cell:?}");
+            assert_eq!(problem(answer).await["code"], "another_person_needed", "{cell:?}");
         } else {
             assert_eq!(status, StatusCode::NOT_FOUND, "{cell:?}");
         }
