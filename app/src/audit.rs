@@ -15,6 +15,8 @@ use crate::policy::{Action, ResourceKind};
 pub enum Outcome {
     /// It was done.
     Success,
+    /// It was done by an emergency access.
+    Emergency,
     /// The policy does not permit it.
     Denied,
     /// There is no such record, or none that the caller may know of.
@@ -32,6 +34,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
+            Self::Emergency => "emergency",
             Self::Denied => "denied",
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",

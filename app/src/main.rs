@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use medical_app::config::{Faults, OwnerSettings, Settings, Source, variables};
 use medical_app::crypto::hash_password;
-use medical_app::domain::{Email, Role, check_new_password};
+use medical_app::domain::{Email, PatientId, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 /// Kubernetes shows the content of this file with the ended container.
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -33,6 +34,8 @@ enum Command {
     Migrate,
     /// Print the OpenAPI document.
     Openapi,
+    /// Print who may do what, as Markdown.
+    Policy,
     /// Work that needs the owner of the database.
     #[command(subcommand)]
     Admin(Admin),
@@ -58,6 +61,9 @@ struct CreateUser {
     /// What the user may do.
     #[arg(long, value_enum)]
     role: Role,
+    /// Id of the patient whose account it is; for the role patient only.
+    #[arg(long, value_name = "ID", required_if_eq("role", "patient"))]
+    patient: Option<Uuid>,
     /// File that holds the password, at least 15 characters; standard input when absent.
     #[arg(long)]
     password_file: Option<PathBuf>,
@@ -140,6 +146,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Openapi => print(&http::openapi_document().map_err(failed)?),
+        Command::Policy => print(&medical_app::policy::document()),
         Command::Admin(Admin::CreateUser(user)) => {
             let settings = OwnerSettings::read(&source)?;
             telemetry::start(settings.telemetry);
@@ -169,6 +176,9 @@ fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failur
     if display_name.is_empty() || display_name.chars().count() > 100 {
         return Err(failed("--display-name must have 1 to 100 characters"));
     }
+    if user.patient.is_some() && user.role != Role::Patient {
+        return Err(failed("--patient goes with --role patient only"));
+    }
     let password = read_password(user.password_file.as_ref())?;
     check_new_password(password.expose_secret(), &email)
         .map_err(|violation| failed(format!("the password {violation}")))?;
@@ -178,6 +188,7 @@ fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failur
         display_name,
         role: user.role,
         password_hash: &password_hash,
+        patient: user.patient.map(PatientId),
     };
     let created = runtime()?.block_on(async {
         let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub logins: IntCounterVec,
     /// `authz_denied_total{resource,action}`.
     pub denials: IntCounterVec,
+    /// `emergency_accesses_total`: each one has to be looked at.
+    pub emergency_accesses: IntCounter,
     /// `phi_open_failures_total`: stored values that did not open; anything but 0 is an incident.
     pub phi_open_failures: IntCounter,
     /// `tls_reloads_total{outcome}`: success, failure.
@@ -65,6 +67,10 @@ impl Metrics {
                 "Requests that the policy denied.",
                 &["resource", "action"],
             )?,
+            emergency_accesses: IntCounter::new(
+                "emergency_accesses_total",
+                "Emergency accesses to patients who are not in the user's care.",
+            )?,
             phi_open_failures: IntCounter::new(
                 "phi_open_failures_total",
                 "Stored values that did not open: damage, tampering or a wrong key.",
@@ -99,6 +105,9 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
         metrics.registry.register(Box::new(metrics.logins.clone()))?;
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.emergency_accesses.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.phi_open_failures.clone()))?;

@@ -59,7 +59,7 @@ struct CreateUser {
     /// Address, the login name.
     #[arg(long)]
     email: String,
-    /// What the user may do: clinician or administrator.
+    /// What the user may do: doctor, nurse, radiologist, receptionist, auditor or administrator.
     #[arg(long)]
     role: String,
     /// File that holds the password, at least 15 characters. Default: standard input.

@@ -1,9 +1,12 @@
 //! PostgreSQL: connections, migrations, and one file per aggregate. Every query is checked at compile time against the
 //! schema (`.sqlx`), and everything about a patient goes through a [`CallerTransaction`].
 
+pub mod account;
 mod audit;
 mod budget;
+pub mod care_team;
 mod connection;
+pub mod emergency_access;
 mod error;
 pub mod idempotency;
 mod key_fingerprint;

@@ -7,16 +7,17 @@ use uuid::Uuid;
 use super::{CallerTransaction, DatabaseError};
 use crate::crypto::{BlindIndex, DataKey, Location, PhiVault};
 use crate::domain::{DateOfBirth, Notes, Patient, PatientId, PatientRecord, PersonName, RecordNumber};
-use crate::policy::{Create, List, Patients, Read, Search, Update};
+use crate::policy::{Create, Field, List, Patients, Privilege, Read, Relation, Search, Update};
 
 const TABLE: &str = "patient";
 
 /// Name of the constraint that a second patient with the same record number breaks.
 pub const RECORD_NUMBER_UNIQUE: &str = "patient_record_number_unique";
 
-/// A row as it is stored.
+/// A row as it is stored, and how the caller stands to it.
 struct SealedPatient {
     id: Uuid,
+    relation: String,
     version: i64,
     kek_id: Vec<u8>,
     data_key: Vec<u8>,
@@ -30,7 +31,27 @@ struct SealedPatient {
 }
 
 impl SealedPatient {
-    fn open(self, vault: &PhiVault) -> Result<Patient, DatabaseError> {
+    /// Opens what the caller may see. Demographics go with every permission to see a patient at all; the notes do not,
+    /// and stay sealed then.
+    fn open<P: Privilege>(
+        self,
+        caller: &CallerTransaction<P>,
+        vault: &PhiVault,
+    ) -> Result<Patient, DatabaseError> {
+        let relation = Relation::parse(&self.relation);
+        let shows_notes = caller.fields(relation).contains(&Field::Notes);
+        Ok(Patient {
+            id: PatientId(self.id),
+            relation,
+            shows_notes,
+            version: self.version,
+            record: self.record(vault, shows_notes)?,
+            created_at: self.created_at.to_jiff(),
+            updated_at: self.updated_at.to_jiff(),
+        })
+    }
+
+    fn record(&self, vault: &PhiVault, with_notes: bool) -> Result<PatientRecord, DatabaseError> {
         let key = vault.data_key(self.id, &self.kek_id, &self.data_key)?;
         let text = |column, sealed: &[u8]| {
             key.open(
@@ -45,64 +66,38 @@ impl SealedPatient {
         let notes = self
             .notes
             .as_deref()
+            .filter(|_| with_notes)
             .map(|sealed| text("notes", sealed))
             .transpose()?;
-        let record = PatientRecord {
+        Ok(PatientRecord {
             record_number: RecordNumber::parse(&text("record_number", &self.record_number)?)?,
             family_name: PersonName::parse(&text("family_name", &self.family_name)?)?,
             given_name: PersonName::parse(&text("given_name", &self.given_name)?)?,
             date_of_birth: DateOfBirth::stored(&text("date_of_birth", &self.date_of_birth)?)?,
             notes: notes.as_deref().map(Notes::parse).transpose()?,
-        };
-        Ok(Patient {
-            id: PatientId(self.id),
-            version: self.version,
-            record,
-            created_at: self.created_at.to_jiff(),
-            updated_at: self.updated_at.to_jiff(),
         })
     }
 }
 
-/// The columns of a record, sealed.
-struct SealedRecord {
-    record_number_index: BlindIndex,
-    record_number: Vec<u8>,
-    family_name: Vec<u8>,
-    given_name: Vec<u8>,
-    date_of_birth: Vec<u8>,
-    notes: Option<Vec<u8>>,
+/// Seals the columns of one patient.
+struct Sealer<'a> {
+    key: &'a DataKey,
+    id: PatientId,
 }
 
-impl SealedRecord {
-    fn seal(
-        vault: &PhiVault,
-        key: &DataKey,
-        id: PatientId,
-        record: &PatientRecord,
-    ) -> Result<Self, DatabaseError> {
-        let text = |column, value: &str| {
-            key.seal(
-                &Location {
-                    table: TABLE,
-                    column,
-                    row: id.0,
-                },
-                value,
-            )
+impl Sealer<'_> {
+    fn seal(&self, column: &'static str, text: &str) -> Result<Vec<u8>, DatabaseError> {
+        let location = Location {
+            table: TABLE,
+            column,
+            row: self.id.0,
         };
-        Ok(Self {
-            record_number_index: record_number_index(vault, &record.record_number),
-            record_number: text("record_number", record.record_number.expose())?,
-            family_name: text("family_name", record.family_name.expose())?,
-            given_name: text("given_name", record.given_name.expose())?,
-            date_of_birth: text("date_of_birth", &record.date_of_birth.expose())?,
-            notes: record
-                .notes
-                .as_ref()
-                .map(|notes| text("notes", notes.expose()))
-                .transpose()?,
-        })
+        Ok(self.key.seal(&location, text)?)
+    }
+
+    fn notes(&self, record: &PatientRecord) -> Result<Option<Vec<u8>>, DatabaseError> {
+        let notes = record.notes.as_ref();
+        notes.map(|notes| self.seal("notes", notes.expose())).transpose()
     }
 }
 
@@ -121,11 +116,12 @@ pub async fn create(
     record: PatientRecord,
 ) -> Result<Patient, DatabaseError> {
     let (key, wrapped) = vault.new_data_key(id.0)?;
-    let sealed = SealedRecord::seal(vault, &key, id, &record)?;
+    let sealer = Sealer { key: &key, id };
     // No RETURNING and no default: the row is visible to its creator only after the trigger wrote the relation.
     // PostgreSQL keeps microseconds.
     let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or(Timestamp::UNIX_EPOCH);
     let user = caller.user();
+    let number_index = record_number_index(vault, &record.record_number);
     sqlx::query!(
         "INSERT INTO patient (id, kek_id, data_key, record_number_index, record_number, family_name, given_name,
                               date_of_birth, notes, created_by, created_at, updated_at)
@@ -133,12 +129,12 @@ pub async fn create(
         id.0,
         &wrapped.kek_id[..],
         wrapped.sealed,
-        sealed.record_number_index.as_bytes(),
-        sealed.record_number,
-        sealed.family_name,
-        sealed.given_name,
-        sealed.date_of_birth,
-        sealed.notes,
+        number_index.as_bytes(),
+        sealer.seal("record_number", record.record_number.expose())?,
+        sealer.seal("family_name", record.family_name.expose())?,
+        sealer.seal("given_name", record.given_name.expose())?,
+        sealer.seal("date_of_birth", &record.date_of_birth.expose())?,
+        sealer.notes(&record)?,
         user.0,
         jiff_sqlx::Timestamp::from(now) as _,
     )
@@ -146,6 +142,8 @@ pub async fn create(
     .await?;
     Ok(Patient {
         id,
+        relation: Relation::Care,
+        shows_notes: true,
         version: 1,
         record,
         created_at: now,
@@ -164,14 +162,14 @@ pub async fn find(
 ) -> Result<Option<Patient>, DatabaseError> {
     sqlx::query_as!(
         SealedPatient,
-        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
-                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
+        r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
+                  date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
            FROM patient WHERE id = $1"#,
         id.0
     )
     .fetch_optional(caller.connection())
     .await?
-    .map(|row| row.open(vault))
+    .map(|row| row.open(caller, vault))
     .transpose()
 }
 
@@ -187,8 +185,8 @@ pub async fn list(
 ) -> Result<Vec<Patient>, DatabaseError> {
     sqlx::query_as!(
         SealedPatient,
-        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
-                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
+        r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
+                  date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
            FROM patient WHERE id > $1 ORDER BY id LIMIT $2"#,
         after.map_or(Uuid::nil(), |after| after.0),
         limit
@@ -196,7 +194,7 @@ pub async fn list(
     .fetch_all(caller.connection())
     .await?
     .into_iter()
-    .map(|row| row.open(vault))
+    .map(|row| row.open(caller, vault))
     .collect()
 }
 
@@ -212,14 +210,14 @@ pub async fn find_by_record_number(
     let index = record_number_index(vault, number);
     sqlx::query_as!(
         SealedPatient,
-        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
-                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
+        r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
+                  date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
            FROM patient WHERE record_number_index = $1"#,
         index.as_bytes()
     )
     .fetch_optional(caller.connection())
     .await?
-    .map(|row| row.open(vault))
+    .map(|row| row.open(caller, vault))
     .transpose()
 }
 
@@ -229,11 +227,14 @@ pub enum Updated {
     Done(Box<Patient>),
     /// The patient is at another version by now.
     Stale,
-    /// There is no such patient, or none whom the caller may see.
+    /// The caller may not change these fields.
+    Forbidden(Vec<Field>),
+    /// There is no such patient, or none whom the caller may change.
     NotFound,
 }
 
-/// Replaces the record of a patient if they are still at one of `versions`, or at any when that is absent.
+/// Replaces the record of a patient if they are still at one of `versions`, or at any when that is absent. A field that
+/// the caller may not see is left as it is when the new record does not hold it.
 ///
 /// # Errors
 /// [`DatabaseError::Conflict`] with [`RECORD_NUMBER_UNIQUE`] when another patient has the new record number.
@@ -245,8 +246,11 @@ pub async fn replace(
     record: PatientRecord,
 ) -> Result<Updated, DatabaseError> {
     // The lock makes the comparison and the change one step for everybody else.
-    let stored = sqlx::query!(
-        r#"SELECT version, kek_id, data_key, created_at AS "created_at: jiff_sqlx::Timestamp"
+    let stored = sqlx::query_as!(
+        SealedPatient,
+        r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
+                  date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp",
+                  updated_at AS "updated_at: jiff_sqlx::Timestamp"
            FROM patient WHERE id = $1 FOR NO KEY UPDATE"#,
         id.0
     )
@@ -259,28 +263,67 @@ pub async fn replace(
         return Ok(Updated::Stale);
     }
     let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key)?;
-    let sealed = SealedRecord::seal(vault, &key, id, &record)?;
-    let changed = sqlx::query!(
+    let relation = Relation::parse(&stored.relation);
+    let permitted = caller.fields(relation);
+    // Who may change everything replaces also what does not open any more.
+    let changed = if permitted == Field::ALL {
+        permitted.to_vec()
+    } else {
+        stored
+            .record(vault, permitted.contains(&Field::Notes))?
+            .differences(&record)
+    };
+    let forbidden: Vec<_> = changed
+        .iter()
+        .copied()
+        .filter(|field| !permitted.contains(field))
+        .collect();
+    if !forbidden.is_empty() {
+        return Ok(Updated::Forbidden(forbidden));
+    }
+    // What did not change keeps its sealed form: the database tells by it which fields a caller changes.
+    let sealer = Sealer { key: &key, id };
+    let sealed = |field, column, text: &str| {
+        changed
+            .contains(&field)
+            .then(|| sealer.seal(column, text))
+            .transpose()
+    };
+    let number_index = record_number_index(vault, &record.record_number);
+    let updated = sqlx::query!(
         r#"UPDATE patient
-           SET version = version + 1, record_number_index = $2, record_number = $3, family_name = $4,
-               given_name = $5, date_of_birth = $6, notes = $7, updated_at = clock_timestamp()
+           SET version = version + 1, record_number_index = $2, record_number = coalesce($3, record_number),
+               family_name = coalesce($4, family_name), given_name = coalesce($5, given_name),
+               date_of_birth = coalesce($6, date_of_birth), notes = CASE WHEN $7 THEN $8 ELSE notes END,
+               updated_at = clock_timestamp()
            WHERE id = $1
            RETURNING version, updated_at AS "updated_at: jiff_sqlx::Timestamp""#,
         id.0,
-        sealed.record_number_index.as_bytes(),
-        sealed.record_number,
-        sealed.family_name,
-        sealed.given_name,
-        sealed.date_of_birth,
-        sealed.notes,
+        number_index.as_bytes(),
+        sealed(
+            Field::RecordNumber,
+            "record_number",
+            record.record_number.expose()
+        )?,
+        sealed(Field::FamilyName, "family_name", record.family_name.expose())?,
+        sealed(Field::GivenName, "given_name", record.given_name.expose())?,
+        sealed(
+            Field::DateOfBirth,
+            "date_of_birth",
+            &record.date_of_birth.expose()
+        )?,
+        changed.contains(&Field::Notes),
+        sealer.notes(&record)?,
     )
     .fetch_one(caller.connection())
     .await?;
     Ok(Updated::Done(Box::new(Patient {
         id,
-        version: changed.version,
+        relation,
+        shows_notes: permitted.contains(&Field::Notes),
+        version: updated.version,
         record,
         created_at: stored.created_at.to_jiff(),
-        updated_at: changed.updated_at.to_jiff(),
+        updated_at: updated.updated_at.to_jiff(),
     })))
 }

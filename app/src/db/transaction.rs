@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::budget::{Budget, setting};
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::domain::{Role, UserId};
-use crate::policy::{Privilege, permits};
+use crate::domain::{Patient, Role, UserId};
+use crate::policy::{Field, Privilege, Relation, fields, permits};
 
 /// A transaction under the caller's row-level-security context, for one [`Privilege`].
 ///
@@ -18,6 +18,7 @@ pub struct CallerTransaction<P> {
     transaction: Transaction<'static, Postgres>,
     pool: PgPool,
     user: UserId,
+    role: Role,
     event: AuditEvent,
     privilege: PhantomData<P>,
 }
@@ -49,8 +50,8 @@ impl<P: Privilege> CallerTransaction<P> {
         let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
         // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
         let context = sqlx::query!(
-            r#"SELECT role, set_config('app.user_id', id::text, true) AS caller,
-                      set_config('app.role', role, true) AS caller_role,
+            r#"SELECT access_role, set_config('app.user_id', id::text, true) AS caller,
+                      set_config('app.role', access_role, true) AS caller_role,
                       set_config('statement_timeout', $2, true) AS statement_timeout,
                       set_config('lock_timeout', $3, true) AS lock_timeout
                FROM app_user WHERE id = $1 AND active"#,
@@ -62,11 +63,12 @@ impl<P: Privilege> CallerTransaction<P> {
         .await
         .map_err(DatabaseError::from)?
         .ok_or(BeginError::Unauthenticated)?;
-        let role = Role::parse(&context.role).ok_or(BeginError::Unauthenticated)?;
+        let role = Role::parse(&context.access_role).ok_or(BeginError::Unauthenticated)?;
         let caller = Self {
             transaction,
             pool: pool.clone(),
             user,
+            role,
             event: AuditEvent {
                 actor: Some((user, role)),
                 action: P::ACTION,
@@ -90,9 +92,22 @@ impl<P: Privilege> CallerTransaction<P> {
         self.user
     }
 
+    /// The fields that the caller may see or change of an object to which they stand in this relation.
+    pub fn fields(&self, relation: Relation) -> &'static [Field] {
+        fields(self.role, P::RESOURCE, P::ACTION, relation)
+    }
+
     /// Names a record that this is about, for the audit log.
     pub fn concerns(&mut self, record: Uuid) {
         self.event.resource_ids.push(record);
+    }
+
+    /// Names a patient who is shown, and remembers when nothing but an emergency access shows them.
+    pub fn shows(&mut self, patient: &Patient) {
+        self.concerns(patient.id.0);
+        if patient.relation == Relation::Emergency {
+            self.event.outcome = Outcome::Emergency;
+        }
     }
 
     /// For the queries of this module's siblings only: whoever has it can do what row-level security permits.

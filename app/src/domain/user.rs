@@ -15,20 +15,44 @@ pub struct UserId(pub Uuid);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Cares for patients and sees those only.
-    Clinician,
+    /// Cares for patients and sees those only. Formerly called clinician.
+    #[value(alias = "clinician")]
+    Doctor,
+    /// Cares for patients and sees those only.
+    Nurse,
+    /// Reads the records of patients in care.
+    Radiologist,
+    /// Keeps every patient's demographics; sees no notes.
+    Receptionist,
+    /// Sees their own record.
+    Patient,
+    /// Reads the audit log; sees no patient.
+    Auditor,
     /// Manages users; sees no patient.
     Administrator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 2] = [Self::Clinician, Self::Administrator];
+    pub const ALL: [Self; 7] = [
+        Self::Doctor,
+        Self::Nurse,
+        Self::Radiologist,
+        Self::Receptionist,
+        Self::Patient,
+        Self::Auditor,
+        Self::Administrator,
+    ];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Clinician => "clinician",
+            Self::Doctor => "doctor",
+            Self::Nurse => "nurse",
+            Self::Radiologist => "radiologist",
+            Self::Receptionist => "receptionist",
+            Self::Patient => "patient",
+            Self::Auditor => "auditor",
             Self::Administrator => "administrator",
         }
     }

@@ -47,7 +47,7 @@ impl Faults {
         let result = value
             .ok_or_else(|| Violation::new("required", "is required"))
             .and_then(parse);
-        result.map_err(|violation| self.add(member, violation)).ok()
+        self.taken(member, result)
     }
 
     /// The value of a member that may be absent, null or empty.
@@ -60,6 +60,11 @@ impl Faults {
         value
             .filter(|value| !value.trim().is_empty())
             .and_then(|value| self.required(member, Some(value), parse))
+    }
+
+    /// The value of a member that was checked elsewhere.
+    pub fn taken<T>(&mut self, member: &str, value: Result<T, Violation>) -> Option<T> {
+        value.map_err(|violation| self.add(member, violation)).ok()
     }
 
     fn add(&mut self, member: &str, violation: Violation) {

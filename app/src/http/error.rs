@@ -13,7 +13,7 @@ use crate::audit::Outcome;
 use crate::crypto::PasswordError;
 use crate::db::patient::RECORD_NUMBER_UNIQUE;
 use crate::db::{BeginError, DatabaseError};
-use crate::domain::Violation;
+use crate::domain::{Field, Violation};
 
 /// Kinds of problems. The names are part of the contract: they are never changed, only added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -29,6 +29,8 @@ pub enum ProblemCode {
     Forbidden,
     /// Another site made a browser send this.
     CrossSiteRequest,
+    /// Nobody does this to or for themselves.
+    AnotherPersonNeeded,
     /// There is no such thing, or none that the caller may know of.
     NotFound,
     /// The path does not know the method.
@@ -41,6 +43,8 @@ pub enum ProblemCode {
     RequestInProgress,
     /// The `Idempotency-Key` was used for another request.
     IdempotencyKeyReused,
+    /// The review is closed.
+    ReviewedAlready,
     /// The record was changed in the meantime.
     PreconditionFailed,
     /// The body is too large.
@@ -64,11 +68,11 @@ impl ProblemCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::CrossSiteRequest => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::CrossSiteRequest | Self::AnotherPersonNeeded => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RecordNumberTaken | Self::RequestInProgress => StatusCode::CONFLICT,
+            Self::RecordNumberTaken | Self::RequestInProgress | Self::ReviewedAlready => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -87,12 +91,14 @@ impl ProblemCode {
             Self::InvalidCredentials => "Invalid credentials",
             Self::Forbidden => "Your role may not do this.",
             Self::CrossSiteRequest => "Another site may not make a browser send this.",
+            Self::AnotherPersonNeeded => "Somebody else has to do this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
             Self::RequestTimeout => "The request took too long to arrive.",
             Self::RecordNumberTaken => "Another patient has this record number.",
             Self::RequestInProgress => "A request with this Idempotency-Key is being answered; ask again.",
             Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request.",
+            Self::ReviewedAlready => "The review is closed.",
             Self::PreconditionFailed => "The record was changed in the meantime; read it again.",
             Self::BodyTooLarge => "The body is too large.",
             Self::UnsupportedMediaType => "The body has to be application/json, not compressed.",
@@ -191,6 +197,20 @@ impl ApiError {
         }
     }
 
+    /// The caller's role may not change these fields.
+    pub fn forbidden_fields(fields: &[Field]) -> Self {
+        let fault = |field: &Field| {
+            FieldFault::new(
+                format!("/{}", field.member()),
+                Violation::new("not_permitted", "must not be changed by your role"),
+            )
+        };
+        Self {
+            errors: fields.iter().map(fault).collect(),
+            ..ProblemCode::Forbidden.into()
+        }
+    }
+
     /// Too many attempts; the next one is welcome after so many seconds.
     pub fn too_many(retry_after_seconds: u64) -> Self {
         Self {
@@ -222,10 +242,13 @@ impl ApiError {
     pub fn outcome(&self) -> Outcome {
         match self.code {
             ProblemCode::NotFound => Outcome::NotFound,
-            ProblemCode::Forbidden | ProblemCode::InvalidCredentials => Outcome::Denied,
+            ProblemCode::Forbidden | ProblemCode::AnotherPersonNeeded | ProblemCode::InvalidCredentials => {
+                Outcome::Denied
+            }
             ProblemCode::RecordNumberTaken
             | ProblemCode::RequestInProgress
-            | ProblemCode::IdempotencyKeyReused => Outcome::Conflict,
+            | ProblemCode::IdempotencyKeyReused
+            | ProblemCode::ReviewedAlready => Outcome::Conflict,
             ProblemCode::PreconditionFailed | ProblemCode::PreconditionRequired => Outcome::Stale,
             _ => Outcome::Failed,
         }

@@ -28,7 +28,7 @@ impl Modify for Security {
 #[openapi(
     info(
         title = "Medical API",
-        description = "Patients' records for clinicians. Every access is recorded; a patient outside one's care is not found.",
+        description = "Patients' records. Every access is recorded; a patient outside one's care is not found.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "https://localhost:8443", description = "A local process")),
@@ -36,7 +36,10 @@ impl Modify for Security {
     modifiers(&Security),
     tags(
         (name = "auth", description = "Proof of identity"),
-        (name = "patients", description = "Patients in the caller's care"),
+        (name = "patients", description = "Patients whom the caller may see"),
+        (name = "care team", description = "Who cares for a patient"),
+        (name = "emergency access", description = "Patients who are not in one's care, in an emergency"),
+        (name = "users", description = "Accounts, for administrators"),
         (name = "health", description = "Probes"),
     ),
 )]

@@ -14,7 +14,10 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
-use super::{auth, health, idempotency, metrics, middleware, patients, rate_limit, retry, trace_context};
+use super::{
+    auth, care_team, emergency_access, health, idempotency, metrics, middleware, patients, rate_limit, retry,
+    trace_context, users,
+};
 use crate::config::Origin;
 
 /// How long a browser may remember the answer to a preflight request (C-09).
@@ -26,6 +29,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(health::routes())
         .merge(auth::routes())
         .merge(patients::routes())
+        .merge(care_team::routes())
+        .merge(emergency_access::routes())
+        .merge(users::routes())
 }
 
 /// The API, ready to serve.
@@ -79,7 +85,7 @@ fn cors(origins: &[Origin]) -> CorsLayer {
     }
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

@@ -105,7 +105,7 @@ async fn every_access_and_every_refusal_leaves_exactly_one_row_with_who_what_whi
         let answer = request.bearer_auth(&clinic.token).send().await.unwrap();
         let request_id = answer.headers()["x-request-id"].to_str().unwrap();
         let expected = Row {
-            actor_id: Some(clinic.clinician),
+            actor_id: Some(clinic.doctor),
             action: action.to_owned(),
             resource_ids,
             outcome: outcome.to_owned(),
@@ -136,7 +136,7 @@ async fn logins_are_recorded_with_their_outcome_and_without_the_address_that_was
     let clinic = Clinic::open().await;
     let mut superuser = clinic.deployment.connect("postgres").await;
     for (email, actor) in [
-        ("ada@clinic.example.org", Some(clinic.clinician)),
+        ("ada@clinic.example.org", Some(clinic.doctor)),
         ("nobody@clinic.example.org", None),
     ] {
         let body = json!({"email": email, "password": "wrong horse battery staple"});

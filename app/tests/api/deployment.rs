@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use medical_app::crypto::{KeyRing, Location, PhiVault};
 use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -134,19 +135,20 @@ impl Deployment {
 
     /// Makes a user and gives their id.
     pub(crate) fn create_user(&self, email: &str, role: &str) -> Uuid {
-        let output = self.run_as_owner(
-            &[
-                "admin",
-                "create-user",
-                "--email",
-                email,
-                "--role",
-                role,
-                "--display-name",
-                "Synthetic User",
-            ],
-            &format!("{USER_PASSWORD}\n"),
-        );
+        self.create_account(email, &["--role", role])
+    }
+
+    /// Makes a user with these further arguments and gives their id.
+    pub(crate) fn create_account(&self, email: &str, arguments: &[&str]) -> Uuid {
+        let user = [
+            "admin",
+            "create-user",
+            "--email",
+            email,
+            "--display-name",
+            "Synthetic User",
+        ];
+        let output = self.run_as_owner(&[&user[..], arguments].concat(), &format!("{USER_PASSWORD}\n"));
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
     }
@@ -334,11 +336,17 @@ fn collect(stream: impl std::io::Read + Send + 'static, output: Arc<Mutex<String
     });
 }
 
-/// A deployment with a running server and one clinician, for the many tests that need no more.
+/// A deployment with a running server and one doctor, for the many tests that need no more.
 pub(crate) struct Clinic {
     pub(crate) deployment: Deployment,
     pub(crate) server: Server,
-    pub(crate) clinician: Uuid,
+    pub(crate) doctor: Uuid,
+    pub(crate) token: String,
+}
+
+/// Somebody with an account.
+pub(crate) struct Person {
+    pub(crate) id: Uuid,
     pub(crate) token: String,
 }
 
@@ -353,18 +361,77 @@ impl Clinic {
         for (name, value) in variables {
             deployment.set(name, value);
         }
-        let clinician = deployment.create_user("ada@clinic.example.org", "clinician");
+        let doctor = deployment.create_user("ada@clinic.example.org", "doctor");
         let server = deployment.serve().await;
         let token = server.login("ada@clinic.example.org").await;
         Self {
             deployment,
             server,
-            clinician,
+            doctor,
             token,
         }
     }
 
-    /// Admits a patient as the clinician and gives the answer's body.
+    /// Somebody new of this role, logged in.
+    pub(crate) async fn employ(&self, role: &str) -> Person {
+        let email = format!("{role}-{}@clinic.example.org", Uuid::new_v4().simple());
+        let id = self.deployment.create_user(&email, role);
+        let token = self.server.login(&email).await;
+        Person { id, token }
+    }
+
+    /// A patient's account, logged in.
+    pub(crate) async fn open_account(&self, patient: Uuid) -> Person {
+        let email = format!("patient-{}@clinic.example.org", patient.simple());
+        let patient = patient.to_string();
+        let id = self
+            .deployment
+            .create_account(&email, &["--role", "patient", "--patient", &patient]);
+        let token = self.server.login(&email).await;
+        Person { id, token }
+    }
+
+    /// Makes somebody care for a patient, without asking anybody.
+    pub(crate) async fn put_in_care(&self, user: Uuid, patient: Uuid) {
+        let mut superuser = self.deployment.connect("postgres").await;
+        sqlx::query("INSERT INTO care_relation (user_id, patient_id) VALUES ($1, $2)")
+            .bind(user)
+            .bind(patient)
+            .execute(&mut superuser)
+            .await
+            .unwrap();
+    }
+
+    /// An emergency access that ends so far from now, without asking anybody; gives its id.
+    pub(crate) async fn give_emergency_access(&self, user: Uuid, patient: Uuid, ends_in: &str) -> Uuid {
+        let keys = KeyRing::load(&self.deployment.directory.path().join("keys")).unwrap();
+        let id = Uuid::now_v7();
+        let (key, wrapped) = PhiVault::new(&keys).new_data_key(id).unwrap();
+        let place = Location {
+            table: "emergency_access",
+            column: "reason",
+            row: id,
+        };
+        let mut superuser = self.deployment.connect("postgres").await;
+        sqlx::query(
+            "INSERT INTO emergency_access
+                 (id, user_id, patient_id, kek_id, data_key, reason, granted_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, now() - interval '30 minutes', now() + $7::interval)",
+        )
+        .bind(id)
+        .bind(user)
+        .bind(patient)
+        .bind(&wrapped.kek_id[..])
+        .bind(wrapped.sealed)
+        .bind(key.seal(&place, "unconscious in the emergency room").unwrap())
+        .bind(ends_in)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+        id
+    }
+
+    /// Admits a patient as the doctor and gives the answer's body.
     pub(crate) async fn admit(&self, record_number: &str) -> Value {
         let answer = self
             .server

@@ -94,9 +94,9 @@ async fn row_level_security_alone_shows_a_patient_to_their_clinician_only() {
         0,
         "without a caller"
     );
-    as_caller(&mut app, clinic.clinician, "clinician").await;
+    as_caller(&mut app, clinic.doctor, "clinician").await;
     assert_eq!(count(&mut app, PATIENTS).await, 1, "as the clinician");
-    as_caller(&mut app, clinic.clinician, "administrator").await;
+    as_caller(&mut app, clinic.doctor, "administrator").await;
     assert_eq!(count(&mut app, PATIENTS).await, 0, "with another role");
     as_caller(&mut app, other, "clinician").await;
     assert_eq!(count(&mut app, PATIENTS).await, 0, "as another clinician");
@@ -127,13 +127,7 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
     .unwrap();
     assert_eq!(
         open,
-        [
-            "_sqlx_migrations",
-            "app_user",
-            "audit_event",
-            "key_fingerprint",
-            "rate_limit"
-        ]
+        ["_sqlx_migrations", "audit_event", "key_fingerprint", "rate_limit"]
     );
 }
 
@@ -202,7 +196,7 @@ async fn the_serving_role_can_do_nothing_that_the_program_does_not_do() {
     let columns = "INSERT INTO patient (id, kek_id, data_key, record_number_index, record_number, family_name, given_name, date_of_birth, created_by)
         SELECT gen_random_uuid(), decode(repeat('00', 16), 'hex'), '', decode(repeat('00', 32), 'hex'), '', '', '', '', $1";
     let error = sqlx::query(columns)
-        .bind(clinic.clinician)
+        .bind(clinic.doctor)
         .execute(&mut app)
         .await
         .unwrap_err();
