@@ -1,11 +1,13 @@
 //! The program `medical-app`: arguments in, exit status out; everything else is in the library.
 
+mod command;
+
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use medical_app::config::{Faults, OwnerSettings, Settings, Source, variables};
+use medical_app::config::{AuditSettings, Faults, OwnerSettings, Settings, Source, variables};
 use medical_app::crypto::hash_password;
 use medical_app::domain::{Email, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
@@ -36,6 +38,9 @@ enum Command {
     /// Work that needs the owner of the database.
     #[command(subcommand)]
     Admin(Admin),
+    /// Look at the audit log.
+    #[command(subcommand)]
+    Audit(command::audit::Audit),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -141,10 +146,11 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Openapi => print(&http::openapi_document().map_err(failed)?),
         Command::Admin(Admin::CreateUser(user)) => {
-            let settings = OwnerSettings::read(&source)?;
+            let settings = AuditSettings::read(&source)?;
             telemetry::start(settings.telemetry);
             create_user(&settings, &user)
         }
+        Command::Audit(audit) => command::audit::run(&audit, &AuditSettings::read(&source)?),
         Command::Config(Config::Check) => {
             Settings::read(&source)?;
             print("The configuration is complete.\n")
@@ -163,7 +169,7 @@ fn print(text: &str) -> Result<(), Failure> {
     std::io::stdout().write_all(text.as_bytes()).map_err(failed)
 }
 
-fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failure> {
+fn create_user(settings: &AuditSettings, user: &CreateUser) -> Result<(), Failure> {
     let email = Email::parse(&user.email).map_err(|violation| failed(format!("--email {violation}")))?;
     let display_name = user.display_name.as_deref().unwrap_or(email.as_str()).trim();
     if display_name.is_empty() || display_name.chars().count() > 100 {
@@ -181,7 +187,9 @@ fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failur
     };
     let created = runtime()?.block_on(async {
         let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
-        db::user::create(&mut connection, &new).await.map_err(failed)
+        db::user::create(&mut connection, &settings.audit_key, &new)
+            .await
+            .map_err(failed)
     })?;
     match created {
         Some(id) => print(&format!("{}\n", id.0)),

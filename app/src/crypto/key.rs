@@ -93,7 +93,7 @@ impl SecretKey {
         fingerprint
     }
 
-    fn load(directory: &Path, name: &'static str) -> Result<Self, KeyError> {
+    pub(super) fn load(directory: &Path, name: &'static str) -> Result<Self, KeyError> {
         let text = std::fs::read_to_string(directory.join(name))
             .map(Zeroizing::new)
             .map_err(|error| KeyError::Unreadable(name, error.kind()))?;
@@ -123,6 +123,9 @@ pub enum KeyError {
     /// The bytes follow a pattern.
     #[error("the file {0} holds a placeholder, not random bytes")]
     Weak(&'static str),
+    /// No key pair can be made of the bytes.
+    #[error("the file {0} holds bytes that cannot be used")]
+    Unusable(&'static str),
     /// Two files hold the same bytes.
     #[error("the files {0} and {1} hold the same key")]
     Repeated(&'static str, &'static str),
@@ -137,8 +140,7 @@ pub struct KeyRing {
     pub blind_index: SecretKey,
     /// Ed25519 seed that signs access tokens; file `token-signing`.
     pub token_signing: SecretKey,
-    /// For the keyed chain of the audit log; file `audit`. Nothing is keyed with it yet: it is loaded so that a missing or
-    /// weak file is a fault of the configuration from the first day.
+    /// For the codes, links and signatures of the audit log; file `audit`.
     pub audit: SecretKey,
 }
 

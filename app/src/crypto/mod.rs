@@ -3,6 +3,7 @@
 //! Everything is built on aws-lc-rs, the provider that TLS uses too, so that one library has to be trusted and kept
 //! current (ASVS 11.1). Random bytes come from its generator.
 
+mod audit_key;
 mod blind_index;
 mod envelope;
 mod key;
@@ -10,6 +11,7 @@ mod password;
 mod token;
 mod vault;
 
+pub use audit_key::{AuditKey, DIGEST_BYTES, Digest};
 pub use blind_index::BlindIndex;
 pub use envelope::{Location, OpenError, SealError};
 pub use key::{KeyError, KeyRing, SecretKey};

@@ -2,6 +2,7 @@
 //! schema (`.sqlx`), and everything about a patient goes through a [`CallerTransaction`].
 
 mod audit;
+pub mod audit_chain;
 mod connection;
 mod error;
 mod key_fingerprint;

@@ -1,6 +1,8 @@
 //! Patients. Columns are sealed on the way in and opened on the way out; which rows there are is decided by row-level
 //! security, so the queries say nothing about the caller.
 
+mod diff;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -32,6 +34,10 @@ struct SealedPatient {
 impl SealedPatient {
     fn open(self, vault: &PhiVault) -> Result<Patient, DatabaseError> {
         let key = vault.data_key(self.id, &self.kek_id, &self.data_key)?;
+        self.open_with(&key)
+    }
+
+    fn open_with(self, key: &DataKey) -> Result<Patient, DatabaseError> {
         let text = |column, sealed: &[u8]| {
             key.open(
                 &Location {
@@ -223,6 +229,15 @@ pub async fn find_by_record_number(
     .transpose()
 }
 
+/// Where the audit log keeps what an event changed.
+fn diff_of(event: Uuid) -> Location {
+    Location {
+        table: "audit_event",
+        column: "diff",
+        row: event,
+    }
+}
+
 /// What became of an update.
 pub enum Updated {
     /// It was done.
@@ -245,8 +260,10 @@ pub async fn replace(
     record: PatientRecord,
 ) -> Result<Updated, DatabaseError> {
     // The lock makes the comparison and the change one step for everybody else.
-    let stored = sqlx::query!(
-        r#"SELECT version, kek_id, data_key, created_at AS "created_at: jiff_sqlx::Timestamp"
+    let stored = sqlx::query_as!(
+        SealedPatient,
+        r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
+                  created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
            FROM patient WHERE id = $1 FOR NO KEY UPDATE"#,
         id.0
     )
@@ -259,6 +276,9 @@ pub async fn replace(
         return Ok(Updated::Stale);
     }
     let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key)?;
+    let before = stored.open_with(&key)?;
+    let event = caller.event_id();
+    caller.changed(key.seal(&diff_of(event), &diff::between(&before.record, &record))?);
     let sealed = SealedRecord::seal(vault, &key, id, &record)?;
     let changed = sqlx::query!(
         r#"UPDATE patient
@@ -280,7 +300,7 @@ pub async fn replace(
         id,
         version: changed.version,
         record,
-        created_at: stored.created_at.to_jiff(),
+        created_at: before.created_at,
         updated_at: changed.updated_at.to_jiff(),
     })))
 }

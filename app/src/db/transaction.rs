@@ -1,12 +1,14 @@
 //! The transaction in which a caller works: it knows who they are, what they may do, and records what they did.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
+use crate::crypto::AuditKey;
 use crate::domain::{Role, UserId};
 use crate::policy::{Privilege, permits};
 
@@ -16,6 +18,7 @@ use crate::policy::{Privilege, permits};
 pub struct CallerTransaction<P> {
     transaction: Transaction<'static, Postgres>,
     pool: PgPool,
+    audit_key: Arc<AuditKey>,
     user: UserId,
     event: AuditEvent,
     privilege: PhantomData<P>,
@@ -43,7 +46,12 @@ impl<P: Privilege> CallerTransaction<P> {
     ///
     /// # Errors
     /// [`BeginError`].
-    pub async fn begin(pool: &PgPool, user: UserId, origin: RequestOrigin) -> Result<Self, BeginError> {
+    pub async fn begin(
+        pool: &PgPool,
+        audit_key: &Arc<AuditKey>,
+        user: UserId,
+        origin: RequestOrigin,
+    ) -> Result<Self, BeginError> {
         let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
         // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
         let context = sqlx::query!(
@@ -60,14 +68,11 @@ impl<P: Privilege> CallerTransaction<P> {
         let caller = Self {
             transaction,
             pool: pool.clone(),
+            audit_key: audit_key.clone(),
             user,
             event: AuditEvent {
                 actor: Some((user, role)),
-                action: P::ACTION,
-                resource: P::RESOURCE,
-                resource_ids: Vec::new(),
-                outcome: Outcome::Success,
-                origin,
+                ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Success, origin)
             },
             privilege: PhantomData,
         };
@@ -89,6 +94,16 @@ impl<P: Privilege> CallerTransaction<P> {
         self.event.resource_ids.push(record);
     }
 
+    /// Id of the row that this will leave in the audit log; what changed is sealed for it.
+    pub(super) fn event_id(&self) -> Uuid {
+        self.event.id
+    }
+
+    /// Adds to the row what changed, sealed.
+    pub(super) fn changed(&mut self, diff: Vec<u8>) {
+        self.event.diff = Some(diff);
+    }
+
     /// For the queries of this module's siblings only: whoever has it can do what row-level security permits.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
@@ -99,7 +114,7 @@ impl<P: Privilege> CallerTransaction<P> {
     /// # Errors
     /// [`DatabaseError`]; nothing happened then.
     pub async fn record(mut self) -> Result<(), DatabaseError> {
-        write_audit(&mut *self.transaction, &self.event).await?;
+        write_audit(&mut *self.transaction, &self.audit_key, &self.event).await?;
         self.transaction.commit().await?;
         Ok(())
     }
@@ -110,8 +125,9 @@ impl<P: Privilege> CallerTransaction<P> {
     /// [`DatabaseError`].
     pub async fn record_failure(mut self, outcome: Outcome) -> Result<(), DatabaseError> {
         self.event.outcome = outcome;
+        self.event.diff = None;
         // The failed statement may have spoiled the transaction, so the row gets its own.
         self.transaction.rollback().await?;
-        write_audit(&self.pool, &self.event).await
+        write_audit(&self.pool, &self.audit_key, &self.event).await
     }
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
+use crate::crypto::AuditKey;
 use crate::domain::{Email, Role, UserId};
 use crate::policy::{Action, ResourceKind};
 
@@ -73,6 +74,7 @@ pub struct NewUser<'a> {
 /// [`DatabaseError`].
 pub async fn create(
     connection: &mut PgConnection,
+    audit_key: &AuditKey,
     user: &NewUser<'_>,
 ) -> Result<Option<UserId>, DatabaseError> {
     let mut transaction = connection.begin().await?;
@@ -88,18 +90,12 @@ pub async fn create(
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(id) = id {
+        let origin = RequestOrigin::internal();
         let event = AuditEvent {
-            actor: None,
-            action: Action::Create,
-            resource: ResourceKind::User,
             resource_ids: vec![id],
-            outcome: Outcome::Success,
-            origin: RequestOrigin {
-                request_id: Uuid::now_v7(),
-                client_address: None,
-            },
+            ..AuditEvent::new(Action::Create, ResourceKind::User, Outcome::Success, origin)
         };
-        write_audit(&mut *transaction, &event).await?;
+        write_audit(&mut *transaction, audit_key, &event).await?;
     }
     transaction.commit().await?;
     Ok(id.map(UserId))

@@ -36,7 +36,7 @@ impl<T: IntoResponse> IntoResponse for Recorded<T> {
 
 impl<P: Privilege> Authorised<P> {
     async fn begin(state: &AppState, user: UserId, origin: RequestOrigin) -> Result<Self, ApiError> {
-        match CallerTransaction::begin(&state.pool, user, origin).await {
+        match CallerTransaction::begin(&state.pool, &state.audit_key, user, origin).await {
             Ok(caller) => Ok(Self {
                 caller,
                 state: state.clone(),
@@ -76,8 +76,8 @@ impl<P: Privilege> FromRequestParts<AppState> for Authorised<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let user = authenticate(parts, state)?;
-        Self::begin(state, user, origin(parts)).await
+        let (user, origin) = authenticate(parts, state)?;
+        Self::begin(state, user, origin).await
     }
 }
 
@@ -97,8 +97,7 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let user = authenticate(&parts, state)?;
-        let origin = origin(&parts);
+        let (user, origin) = authenticate(&parts, state)?;
         authorise::<P>(state, user, origin).await?;
         let body = body::read::<B>(&parts.headers, body).await?;
         let access = Authorised::begin(state, user, origin).await?;
@@ -121,13 +120,9 @@ async fn authorise<P: Privilege>(
     count_denial::<P>(state);
     let event = AuditEvent {
         actor: Some((user, role)),
-        action: P::ACTION,
-        resource: P::RESOURCE,
-        resource_ids: Vec::new(),
-        outcome: Outcome::Denied,
-        origin,
+        ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Denied, origin)
     };
-    write_audit(&state.pool, &event).await?;
+    write_audit(&state.pool, &state.audit_key, &event).await?;
     Err(ProblemCode::Forbidden.into())
 }
 
@@ -139,8 +134,8 @@ fn count_denial<P: Privilege>(state: &AppState) {
         .inc();
 }
 
-/// Who sent this, by the bearer token (RFC 6750); every failure gets the same answer.
-fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
+/// Who sent this and in which session, by the bearer token (RFC 6750); every failure gets the same answer.
+fn authenticate(parts: &Parts, state: &AppState) -> Result<(UserId, RequestOrigin), ApiError> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ProblemCode::Unauthenticated.into());
@@ -156,7 +151,11 @@ fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
         .tokens
         .verify(token)
         .map_err(|_| ProblemCode::Unauthenticated)?;
-    Ok(UserId(claims.sub))
+    let origin = RequestOrigin {
+        session: Some(claims.jti),
+        ..origin(parts)
+    };
+    Ok((UserId(claims.sub), origin))
 }
 
 /// Where this came from; the outermost layer put it there.
@@ -164,6 +163,7 @@ pub fn origin(parts: &Parts) -> RequestOrigin {
     parts.extensions.get().copied().unwrap_or(RequestOrigin {
         request_id: super::middleware::current_request_id(),
         client_address: None,
+        session: None,
     })
 }
 

@@ -44,6 +44,7 @@ pub async fn observe(
     request.extensions_mut().insert(RequestOrigin {
         request_id,
         client_address: Some(peer.ip().to_canonical()),
+        session: None,
     });
     let span = tracing::info_span!("request", %request_id, method, route);
     let in_flight = InFlight::enter(&state);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::throttle::LoginThrottle;
-use crate::crypto::{PasswordVerifier, PhiVault, TokenAuthority};
+use crate::crypto::{AuditKey, PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 
@@ -16,6 +16,8 @@ pub struct Parts {
     pub pool: PgPool,
     /// Keys of patients.
     pub vault: Arc<PhiVault>,
+    /// Codes over the rows of the audit log.
+    pub audit_key: Arc<AuditKey>,
     /// Access tokens.
     pub tokens: TokenAuthority,
     /// Passwords.

@@ -26,4 +26,5 @@ mod patients;
 mod prepared;
 mod secrecy;
 mod shutdown;
+mod tampering;
 mod waiting;
