@@ -6,6 +6,8 @@
 //! behind the program's back.
 
 mod chain;
+pub mod fhir;
+pub mod prune;
 mod row;
 pub mod seal;
 pub mod verify;

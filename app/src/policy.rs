@@ -22,17 +22,29 @@ pub enum Action {
     Search,
     /// Proof of identity for a token.
     Login,
+    /// The audit log, or a part of it, given out.
+    Export,
+    /// Rows of the audit log that are older than their retention, removed.
+    Prune,
+    /// The key of a patient's record, destroyed.
+    Shred,
+    /// A key, replaced.
+    Rotate,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Read,
         Self::Update,
         Self::List,
         Self::Search,
         Self::Login,
+        Self::Export,
+        Self::Prune,
+        Self::Shred,
+        Self::Rotate,
     ];
 
     /// As it is written to the audit log.
@@ -44,6 +56,10 @@ impl Action {
             Self::List => "list",
             Self::Search => "search",
             Self::Login => "login",
+            Self::Export => "export",
+            Self::Prune => "prune",
+            Self::Shred => "shred",
+            Self::Rotate => "rotate",
         }
     }
 }
@@ -57,11 +73,15 @@ pub enum ResourceKind {
     Session,
     /// Users.
     User,
+    /// The audit log.
+    Audit,
+    /// Keys of patients' records.
+    Key,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Patient, Self::Session, Self::User];
+    pub const ALL: [Self; 5] = [Self::Patient, Self::Session, Self::User, Self::Audit, Self::Key];
 
     /// As it is written to the audit log.
     pub fn as_str(self) -> &'static str {
@@ -69,6 +89,8 @@ impl ResourceKind {
             Self::Patient => "patient",
             Self::Session => "session",
             Self::User => "user",
+            Self::Audit => "audit",
+            Self::Key => "key",
         }
     }
 }
@@ -142,7 +164,10 @@ mod tests {
                 for action in Action::ALL {
                     let expected = role == Role::Clinician
                         && resource == ResourceKind::Patient
-                        && action != Action::Login;
+                        && matches!(
+                            action,
+                            Action::Create | Action::Read | Action::Update | Action::List | Action::Search
+                        );
                     assert_eq!(
                         permits(role, resource, action),
                         expected,

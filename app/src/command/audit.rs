@@ -1,13 +1,20 @@
 //! `audit`: verify the log, and give it to those who may have it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use medical_app::audit::{self, Head};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use medical_app::audit::{self, AuditEvent, Head, Outcome, RequestOrigin};
 use medical_app::config::AuditSettings;
-use medical_app::db;
+use medical_app::db::{self, audit_read};
+use medical_app::policy::{Action, ResourceKind};
+use serde_json::{Value, json};
 use sqlx::Connection;
+use uuid::Uuid;
 
 use crate::{Failure, failed, print, runtime};
 
@@ -15,6 +22,38 @@ use crate::{Failure, failed, print, runtime};
 pub enum Audit {
     /// Verify that no row was changed, added or taken away; the report goes to standard output as JSON.
     Verify(Verify),
+    /// Print the log as FHIR R4 AuditEvent resources, one a line (NDJSON).
+    Export(Period),
+    /// Print who was shown or changed a patient's record, one JSON object a line (45 CFR 164.528).
+    Disclosures(Disclosures),
+    /// Remove whole months that are older than seven years, as the owner of the database.
+    Prune(Prune),
+}
+
+#[derive(Args)]
+pub struct Period {
+    /// From this time, such as 2026-01-01T00:00:00Z; the beginning when absent.
+    #[arg(long, default_value_t = Timestamp::UNIX_EPOCH, hide_default_value = true)]
+    from: Timestamp,
+    /// Until before this time; now when absent.
+    #[arg(long)]
+    to: Option<Timestamp>,
+}
+
+#[derive(Args)]
+pub struct Disclosures {
+    /// Identity of the patient.
+    #[arg(long)]
+    patient: Uuid,
+    #[command(flatten)]
+    period: Period,
+}
+
+#[derive(Args)]
+pub struct Prune {
+    /// First day of the first month that stays, such as 2019-11-01; at least 2557 days ago.
+    #[arg(long)]
+    before: Date,
 }
 
 #[derive(Args)]
@@ -46,7 +85,103 @@ pub fn run(command: &Audit, settings: &AuditSettings) -> Result<(), Failure> {
     medical_app::telemetry::start(settings.telemetry);
     match command {
         Audit::Verify(arguments) => runtime()?.block_on(verify(arguments, settings)),
+        Audit::Export(period) => runtime()?.block_on(export(period, None, settings)),
+        Audit::Disclosures(arguments) => {
+            runtime()?.block_on(export(&arguments.period, Some(arguments.patient), settings))
+        }
+        Audit::Prune(arguments) => runtime()?.block_on(prune(arguments.before, settings)),
     }
+}
+
+/// Rows that are read at a time.
+const PAGE: i64 = 1000;
+
+/// Prints the log as resources, or what concerns one patient as disclosures. That itself is recorded first.
+async fn export(period: &Period, patient: Option<Uuid>, settings: &AuditSettings) -> Result<(), Failure> {
+    let key = &settings.audit_key;
+    let selection = audit_read::Selection {
+        from: period.from,
+        to: period.to.unwrap_or_else(Timestamp::now),
+        patient,
+    };
+    let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
+    let event = AuditEvent {
+        patient_ids: patient.into_iter().collect(),
+        ..AuditEvent::new(
+            Action::Export,
+            ResourceKind::Audit,
+            Outcome::Success,
+            RequestOrigin::internal(),
+        )
+    };
+    db::write_audit(&mut connection, key, &event)
+        .await
+        .map_err(failed)?;
+    let mut after = 0;
+    loop {
+        let rows = audit_read::select(&mut connection, &selection, after, PAGE)
+            .await
+            .map_err(failed)?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = last.sequence;
+        let names = match patient {
+            Some(_) => {
+                let users: Vec<_> = rows.iter().filter_map(|row| row.actor_id).collect();
+                db::user::names(&mut connection, &users).await.map_err(failed)?
+            }
+            None => HashMap::new(),
+        };
+        let mut lines = String::new();
+        for row in &rows {
+            let purpose = row
+                .purpose
+                .as_deref()
+                .map(|sealed| key.open_purpose(row.id, sealed))
+                .transpose()
+                .map_err(|error| failed(format!("the purpose of row {}: {error}", row.sequence)))?;
+            let line = match patient {
+                None => audit::fhir::audit_event(row, purpose.as_deref()),
+                Some(_) if row.outcome != "success" || row.resource == "audit" => continue,
+                Some(_) => disclosure(row, &names, purpose),
+            };
+            lines.push_str(&line.to_string());
+            lines.push('\n');
+        }
+        print(&lines)?;
+    }
+}
+
+fn disclosure(row: &audit::Row, names: &HashMap<Uuid, String>, purpose: Option<String>) -> Value {
+    json!({
+        "date": row.occurred_at.to_string(),
+        "recipient": {
+            "id": row.actor_id,
+            "name": row.actor_id.and_then(|id| names.get(&id)),
+            "role": row.actor_role,
+        },
+        "action": row.action,
+        "resource": row.resource,
+        "purpose": purpose,
+        "requestId": row.request_id,
+    })
+}
+
+async fn prune(before: Date, settings: &AuditSettings) -> Result<(), Failure> {
+    let before = before
+        .first_of_month()
+        .to_zoned(TimeZone::UTC)
+        .map_err(failed)?
+        .timestamp();
+    let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
+    let pruned = audit::prune::prune(&mut connection, &settings.audit_key, before)
+        .await
+        .map_err(failed)?;
+    print(&format!(
+        "{}\n",
+        json!({"before": before.to_string(), "pruned": pruned})
+    ))
 }
 
 async fn verify(arguments: &Verify, settings: &AuditSettings) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 mod audit;
 pub mod audit_chain;
+pub mod audit_read;
 mod connection;
 mod error;
 mod key_fingerprint;

@@ -1,5 +1,7 @@
 //! Users.
 
+use std::collections::HashMap;
+
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -54,6 +56,20 @@ pub async fn active_role(pool: &PgPool, user: UserId) -> Result<Option<Role>, Da
         .fetch_optional(pool)
         .await?;
     Ok(role.and_then(|role| Role::parse(&role)))
+}
+
+/// Names for display of these users.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn names(
+    connection: &mut PgConnection,
+    users: &[Uuid],
+) -> Result<HashMap<Uuid, String>, DatabaseError> {
+    let rows = sqlx::query!("SELECT id, display_name FROM app_user WHERE id = ANY($1)", users)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.display_name)).collect())
 }
 
 /// A user to be made.

@@ -11,6 +11,7 @@
 )]
 
 mod audit;
+mod audit_commands;
 mod authorisation;
 mod authority;
 mod cluster;
