@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use medical_app::config::{AuditSettings, Faults, OwnerSettings, Settings, Source, variables};
+use medical_app::config::{
+    AuditSettings, Faults, MaintenanceSettings, OwnerSettings, Settings, Source, variables,
+};
 use medical_app::crypto::hash_password;
 use medical_app::domain::{Email, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
@@ -41,6 +43,15 @@ enum Command {
     /// Look at the audit log.
     #[command(subcommand)]
     Audit(command::audit::Audit),
+    /// Replace the key that wraps the patients' keys.
+    #[command(subcommand)]
+    Keys(command::keys::Keys),
+    /// Work on one patient's record that no request can do.
+    #[command(subcommand)]
+    Patients(command::patients::Patients),
+    /// Verify all data, as the owner of the database, such as after a restore: the audit log is intact, every sealed value
+    /// opens, the numbers agree. The report goes to standard output as JSON.
+    Verify,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -151,6 +162,9 @@ fn run(command: Command) -> Result<(), Failure> {
             create_user(&settings, &user)
         }
         Command::Audit(audit) => command::audit::run(&audit, &AuditSettings::read(&source)?),
+        Command::Keys(keys) => command::keys::run(&keys, &MaintenanceSettings::read(&source)?),
+        Command::Patients(patients) => command::patients::run(patients, &MaintenanceSettings::read(&source)?),
+        Command::Verify => command::verify::run(&MaintenanceSettings::read(&source)?),
         Command::Config(Config::Check) => {
             Settings::read(&source)?;
             print("The configuration is complete.\n")

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub audit_intact: IntGauge,
     /// `audit_rows_not_authentic_total`: rows that were sealed although their own code did not hold or was missing.
     pub audit_not_authentic: IntCounter,
+    /// `phi_data_keys{state}`: data keys wrapped by the active key, by another one at hand, by an unknown one.
+    pub data_keys: IntGaugeVec,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -92,6 +94,13 @@ impl Metrics {
                 "audit_rows_not_authentic_total",
                 "Audit rows without a code of the program's key, or with a wrong one.",
             )?,
+            data_keys: IntGaugeVec::new(
+                Opts::new(
+                    "phi_data_keys",
+                    "Data keys of patients, by the key that wraps them.",
+                ),
+                &["state"],
+            )?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -108,6 +117,7 @@ impl Metrics {
             .register(Box::new(metrics.phi_open_failures.clone()))?;
         metrics.registry.register(Box::new(metrics.tls_reloads.clone()))?;
         metrics.register_audit()?;
+        metrics.registry.register(Box::new(metrics.data_keys.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.pool_connections.clone()))?;

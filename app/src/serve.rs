@@ -72,7 +72,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let readiness = Arc::new(Readiness::new(pool.clone(), vault.clone()));
     let state = AppState::new(Parts {
         pool: pool.clone(),
-        vault,
+        vault: vault.clone(),
         audit_key: audit_key.clone(),
         tokens: TokenAuthority::new(
             &keys.ring.token_signing,
@@ -94,6 +94,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut background = JoinSet::new();
     background.spawn(tls::follow(server.tls, content, new_identity, metrics.clone()));
     background.spawn(db::follow_password_file(pool.clone(), database));
+    background.spawn(db::key_rotation::measure(pool.clone(), vault, metrics.clone()));
 
     let (stop_sealing, sealing_stopped) = watch::channel(false);
     let sealer = Sealer::new(pool.clone(), audit_key, metrics, readiness.clone());

@@ -229,5 +229,40 @@ impl AuditSettings {
     }
 }
 
+/// What `verify`, `keys` and `patients` need: all keys, and the database as its owner.
+#[derive(Debug)]
+pub struct MaintenanceSettings {
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// Keys.
+    pub keys: KeySettings,
+}
+
+impl MaintenanceSettings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn read(source: &Source) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let environment = Environment::read(source, &mut faults);
+        let assumed = environment.unwrap_or(Environment::Production);
+        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
+        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let keys = KeySettings::read(source, &mut faults);
+        let settings = (|| {
+            environment?;
+            Some(Self {
+                telemetry: telemetry?,
+                database: database?,
+                keys: keys?,
+            })
+        })();
+        faults.or(settings)
+    }
+}
+
 #[cfg(test)]
 mod tests;

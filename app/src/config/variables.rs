@@ -65,7 +65,7 @@ variables! {
     TLS_KEY_FILE = "TLS_KEY_FILE", None,
         "PEM file of the private key that belongs to the certificate; read again when it changes.";
     KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
-        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url. The audit and admin commands read audit only.";
+        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url; during a rotation phi-kek-next or phi-kek-previous, too. The audit and admin commands read audit only.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
         "Minutes, 1 to 60, for which an access token is good.";
 }

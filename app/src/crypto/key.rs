@@ -75,7 +75,7 @@ impl SecretKey {
     }
 
     /// HMAC-SHA-256 of the message.
-    pub(super) fn hmac(&self, message: &[u8]) -> [u8; 32] {
+    pub(crate) fn hmac(&self, message: &[u8]) -> [u8; 32] {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.bytes());
         let mut tag = [0; 32];
         tag.copy_from_slice(hmac::sign(&key, message).as_ref());
@@ -131,11 +131,19 @@ pub enum KeyError {
     Repeated(&'static str, &'static str),
 }
 
+/// Files that every deployment has.
+const REQUIRED: [&str; 4] = ["phi-kek", "blind-index", "token-signing", "audit"];
+/// Files that are there during a rotation.
+const OPTIONAL: [&str; 2] = ["phi-kek-previous", "phi-kek-next"];
+
 /// The keys of one deployment.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
     /// Wraps the data key of every patient; file `phi-kek`.
     pub phi_kek: SecretKey,
+    /// Open data keys, but wrap none: what was in use before or is going to be; files `phi-kek-previous` and
+    /// `phi-kek-next`, where they are mounted.
+    pub other_phi_keks: Vec<SecretKey>,
     /// Keys the lookups over encrypted columns; file `blind-index`.
     pub blind_index: SecretKey,
     /// Ed25519 seed that signs access tokens; file `token-signing`.
@@ -145,14 +153,14 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the four files.
+    /// Reads the files.
     ///
     /// # Errors
     /// Every fault of every file.
     pub fn load(directory: &Path) -> Result<Self, Vec<KeyError>> {
         let mut errors = Vec::new();
         let mut loaded: Vec<(&'static str, SecretKey)> = Vec::new();
-        for name in ["phi-kek", "blind-index", "token-signing", "audit"] {
+        for name in REQUIRED.into_iter().chain(OPTIONAL) {
             match SecretKey::load(directory, name) {
                 Ok(key) => {
                     if let Some((other, _)) = loaded.iter().find(|(_, known)| known.bytes() == key.bytes()) {
@@ -160,17 +168,18 @@ impl KeyRing {
                     }
                     loaded.push((name, key));
                 }
+                Err(KeyError::Unreadable(_, io::ErrorKind::NotFound)) if OPTIONAL.contains(&name) => {}
                 Err(error) => errors.push(error),
             }
         }
-        let keys: Result<[_; 4], _> = loaded
-            .into_iter()
-            .map(|(_, key)| key)
-            .collect::<Vec<_>>()
-            .try_into();
-        match keys {
-            Ok([phi_kek, blind_index, token_signing, audit]) if errors.is_empty() => Ok(Self {
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut keys = loaded.into_iter().map(|(_, key)| key);
+        match (keys.next(), keys.next(), keys.next(), keys.next()) {
+            (Some(phi_kek), Some(blind_index), Some(token_signing), Some(audit)) => Ok(Self {
                 phi_kek,
+                other_phi_keks: keys.collect(),
                 blind_index,
                 token_signing,
                 audit,
@@ -206,7 +215,16 @@ mod tests {
             ("token-signing", &third),
             ("audit", &fourth),
         ]);
-        assert!(KeyRing::load(directory.path()).is_ok());
+        let ring = KeyRing::load(directory.path()).unwrap();
+        assert!(ring.other_phi_keks.is_empty());
+        std::fs::write(directory.path().join("phi-kek-previous"), random_text()).unwrap();
+        let ring = KeyRing::load(directory.path()).unwrap();
+        assert_eq!(ring.other_phi_keks.len(), 1);
+        std::fs::write(directory.path().join("phi-kek-next"), "short").unwrap();
+        assert_eq!(
+            KeyRing::load(directory.path()).unwrap_err(),
+            [KeyError::Malformed("phi-kek-next")]
+        );
     }
 
     #[test]

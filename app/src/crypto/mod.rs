@@ -6,6 +6,7 @@
 mod audit_key;
 mod blind_index;
 mod envelope;
+mod kek;
 mod key;
 mod password;
 mod token;
@@ -14,7 +15,8 @@ mod vault;
 pub use audit_key::{AuditKey, DIGEST_BYTES, Digest};
 pub use blind_index::BlindIndex;
 pub use envelope::{Location, OpenError, SealError};
+pub use kek::{KeyEncryptionKey, MountedKek, Pending};
 pub use key::{KeyError, KeyRing, SecretKey};
 pub use password::{PasswordError, PasswordVerifier, hash_password};
 pub use token::{Claims, TokenAuthority, TokenError};
-pub use vault::{DataKey, KekId, PhiVault, WrappedKey};
+pub use vault::{DataKey, KekId, PhiVault, RewrapError, WrappedKey};

@@ -7,11 +7,14 @@ pub mod audit_read;
 mod connection;
 mod error;
 mod key_fingerprint;
+pub mod key_rotation;
+pub mod maintenance;
 mod migrate;
 pub mod patient;
 mod schema;
 mod transaction;
 pub mod user;
+pub mod verification;
 
 pub use audit::write as write_audit;
 pub use connection::{follow_password_file, owner_connection, pool};

@@ -2,6 +2,8 @@
 //! security, so the queries say nothing about the caller.
 
 mod diff;
+mod shred;
+mod verify;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -10,6 +12,9 @@ use super::{CallerTransaction, DatabaseError};
 use crate::crypto::{BlindIndex, DataKey, Location, PhiVault};
 use crate::domain::{DateOfBirth, Notes, Patient, PatientId, PatientRecord, PersonName, RecordNumber};
 use crate::policy::{Create, List, Patients, Read, Search, Update};
+
+pub use shred::shred;
+pub use verify::{Opened, open_all};
 
 const TABLE: &str = "patient";
 
@@ -32,8 +37,8 @@ struct SealedPatient {
 }
 
 impl SealedPatient {
-    fn open(self, vault: &PhiVault) -> Result<Patient, DatabaseError> {
-        let key = vault.data_key(self.id, &self.kek_id, &self.data_key)?;
+    async fn open(self, vault: &PhiVault) -> Result<Patient, DatabaseError> {
+        let key = vault.data_key(self.id, &self.kek_id, &self.data_key).await?;
         self.open_with(&key)
     }
 
@@ -126,7 +131,7 @@ pub async fn create(
     id: PatientId,
     record: PatientRecord,
 ) -> Result<Patient, DatabaseError> {
-    let (key, wrapped) = vault.new_data_key(id.0)?;
+    let (key, wrapped) = vault.new_data_key(id.0).await?;
     let sealed = SealedRecord::seal(vault, &key, id, &record)?;
     // No RETURNING and no default: the row is visible to its creator only after the trigger wrote the relation.
     // PostgreSQL keeps microseconds.
@@ -168,7 +173,7 @@ pub async fn find(
     vault: &PhiVault,
     id: PatientId,
 ) -> Result<Option<Patient>, DatabaseError> {
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         SealedPatient,
         r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
                   created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
@@ -176,9 +181,11 @@ pub async fn find(
         id.0
     )
     .fetch_optional(caller.connection())
-    .await?
-    .map(|row| row.open(vault))
-    .transpose()
+    .await?;
+    match row {
+        Some(row) => row.open(vault).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The patients whom the caller may see, in the order of their admission, after `after`, at most `limit`.
@@ -191,7 +198,7 @@ pub async fn list(
     after: Option<PatientId>,
     limit: i64,
 ) -> Result<Vec<Patient>, DatabaseError> {
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         SealedPatient,
         r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
                   created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
@@ -200,10 +207,12 @@ pub async fn list(
         limit
     )
     .fetch_all(caller.connection())
-    .await?
-    .into_iter()
-    .map(|row| row.open(vault))
-    .collect()
+    .await?;
+    let mut patients = Vec::with_capacity(rows.len());
+    for row in rows {
+        patients.push(row.open(vault).await?);
+    }
+    Ok(patients)
 }
 
 /// The patient with this record number, when the caller may see them.
@@ -216,7 +225,7 @@ pub async fn find_by_record_number(
     number: &RecordNumber,
 ) -> Result<Option<Patient>, DatabaseError> {
     let index = record_number_index(vault, number);
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         SealedPatient,
         r#"SELECT id, version, kek_id, data_key, record_number, family_name, given_name, date_of_birth, notes,
                   created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
@@ -224,9 +233,11 @@ pub async fn find_by_record_number(
         index.as_bytes()
     )
     .fetch_optional(caller.connection())
-    .await?
-    .map(|row| row.open(vault))
-    .transpose()
+    .await?;
+    match row {
+        Some(row) => row.open(vault).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Where the audit log keeps what an event changed.
@@ -275,7 +286,7 @@ pub async fn replace(
     if versions.is_some_and(|versions| !versions.contains(&stored.version)) {
         return Ok(Updated::Stale);
     }
-    let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key)?;
+    let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key).await?;
     let before = stored.open_with(&key)?;
     let event = caller.event_id();
     caller.changed(key.seal(&diff_of(event), &diff::between(&before.record, &record))?);
