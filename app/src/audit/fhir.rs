@@ -1,4 +1,4 @@
-//! Rows as FHIR R4 AuditEvent resources, by the profiles of IHE Basic Audit Log Patterns (BALP) where one fits.
+//! Rows as FHIR R4 `AuditEvent` resources, by the profiles of IHE Basic Audit Log Patterns (BALP) where one fits.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

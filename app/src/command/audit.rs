@@ -22,7 +22,7 @@ use crate::{Failure, failed, print, runtime};
 pub enum Audit {
     /// Verify that no row was changed, added or taken away; the report goes to standard output as JSON.
     Verify(Verify),
-    /// Print the log as FHIR R4 AuditEvent resources, one a line (NDJSON).
+    /// Print the log as FHIR R4 `AuditEvent` resources, one a line (NDJSON).
     Export(Period),
     /// Print who was shown or changed a patient's record, one JSON object a line (45 CFR 164.528).
     Disclosures(Disclosures),
@@ -144,7 +144,7 @@ async fn export(period: &Period, patient: Option<Uuid>, settings: &AuditSettings
             let line = match patient {
                 None => audit::fhir::audit_event(row, purpose.as_deref()),
                 Some(_) if row.outcome != "success" || row.resource == "audit" => continue,
-                Some(_) => disclosure(row, &names, purpose),
+                Some(_) => disclosure(row, &names, purpose.as_deref()),
             };
             lines.push_str(&line.to_string());
             lines.push('\n');
@@ -153,7 +153,7 @@ async fn export(period: &Period, patient: Option<Uuid>, settings: &AuditSettings
     }
 }
 
-fn disclosure(row: &audit::Row, names: &HashMap<Uuid, String>, purpose: Option<String>) -> Value {
+fn disclosure(row: &audit::Row, names: &HashMap<Uuid, String>, purpose: Option<&str>) -> Value {
     json!({
         "date": row.occurred_at.to_string(),
         "recipient": {
