@@ -1,11 +1,15 @@
 //! The program `medical-app`: arguments in, exit status out; everything else is in the library.
 
+mod command;
+
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use medical_app::config::{Faults, OwnerSettings, Settings, Source, variables};
+use medical_app::config::{
+    AuditSettings, Faults, MaintenanceSettings, OwnerSettings, Settings, Source, variables,
+};
 use medical_app::crypto::hash_password;
 use medical_app::domain::{Email, PatientId, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
@@ -39,6 +43,18 @@ enum Command {
     /// Work that needs the owner of the database.
     #[command(subcommand)]
     Admin(Admin),
+    /// Look at the audit log.
+    #[command(subcommand)]
+    Audit(command::audit::Audit),
+    /// Replace the key that wraps the patients' keys.
+    #[command(subcommand)]
+    Keys(command::keys::Keys),
+    /// Work on one patient's record that no request can do.
+    #[command(subcommand)]
+    Patients(command::patients::Patients),
+    /// Verify all data, as the owner of the database, such as after a restore: the audit log is intact, every sealed value
+    /// opens, the numbers agree. The report goes to standard output as JSON.
+    Verify,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -148,10 +164,14 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Openapi => print(&http::openapi_document().map_err(failed)?),
         Command::Policy => print(&medical_app::policy::document()),
         Command::Admin(Admin::CreateUser(user)) => {
-            let settings = OwnerSettings::read(&source)?;
+            let settings = AuditSettings::read(&source)?;
             telemetry::start(settings.telemetry);
             create_user(&settings, &user)
         }
+        Command::Audit(audit) => command::audit::run(&audit, &AuditSettings::read(&source)?),
+        Command::Keys(keys) => command::keys::run(&keys, &MaintenanceSettings::read(&source)?),
+        Command::Patients(patients) => command::patients::run(patients, &MaintenanceSettings::read(&source)?),
+        Command::Verify => command::verify::run(&MaintenanceSettings::read(&source)?),
         Command::Config(Config::Check) => {
             Settings::read(&source)?;
             print("The configuration is complete.\n")
@@ -170,7 +190,7 @@ fn print(text: &str) -> Result<(), Failure> {
     std::io::stdout().write_all(text.as_bytes()).map_err(failed)
 }
 
-fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failure> {
+fn create_user(settings: &AuditSettings, user: &CreateUser) -> Result<(), Failure> {
     let email = Email::parse(&user.email).map_err(|violation| failed(format!("--email {violation}")))?;
     let display_name = user.display_name.as_deref().unwrap_or(email.as_str()).trim();
     if display_name.is_empty() || display_name.chars().count() > 100 {
@@ -192,7 +212,9 @@ fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failur
     };
     let created = runtime()?.block_on(async {
         let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
-        db::user::create(&mut connection, &new).await.map_err(failed)
+        db::user::create(&mut connection, &settings.audit_key, &new)
+            .await
+            .map_err(failed)
     })?;
     match created {
         Some(id) => print(&format!("{}\n", id.0)),

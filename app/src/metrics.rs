@@ -1,8 +1,8 @@
 //! Metrics in Prometheus' format. Labels come from fixed sets: route templates, not paths.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use sqlx::PgPool;
 
@@ -36,6 +36,18 @@ pub struct Metrics {
     pub shed: IntCounterVec,
     /// `db_read_retries_total`: reads that were tried again after their connection was lost.
     pub read_retries: IntCounter,
+    /// `audit_unsealed_rows`: rows of the audit log that are in no chain yet.
+    pub audit_unsealed: IntGauge,
+    /// `audit_sealing_lag_seconds`: age of the oldest of them.
+    pub audit_lag: Gauge,
+    /// `audit_chain_position`: links of the chain.
+    pub audit_position: IntGauge,
+    /// `audit_chain_intact`: 0 when the end of the chain is not the one that was signed.
+    pub audit_intact: IntGauge,
+    /// `audit_rows_not_authentic_total`: rows that were sealed although their own code did not hold or was missing.
+    pub audit_not_authentic: IntCounter,
+    /// `phi_data_keys{state}`: data keys wrapped by the active key, by another one at hand, by an unknown one.
+    pub data_keys: IntGaugeVec,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -94,6 +106,27 @@ impl Metrics {
                 "db_read_retries_total",
                 "Reads tried again after their database connection was lost.",
             )?,
+            audit_unsealed: IntGauge::new("audit_unsealed_rows", "Audit rows that are in no chain yet.")?,
+            audit_lag: Gauge::new(
+                "audit_sealing_lag_seconds",
+                "Age of the oldest audit row that is in no chain yet.",
+            )?,
+            audit_position: IntGauge::new("audit_chain_position", "Links of the audit chain.")?,
+            audit_intact: IntGauge::new(
+                "audit_chain_intact",
+                "1 while the end of the audit chain is the one that was signed.",
+            )?,
+            audit_not_authentic: IntCounter::new(
+                "audit_rows_not_authentic_total",
+                "Audit rows without a code of the program's key, or with a wrong one.",
+            )?,
+            data_keys: IntGaugeVec::new(
+                Opts::new(
+                    "phi_data_keys",
+                    "Data keys of patients, by the key that wraps them.",
+                ),
+                &["state"],
+            )?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -112,6 +145,8 @@ impl Metrics {
             .registry
             .register(Box::new(metrics.phi_open_failures.clone()))?;
         metrics.registry.register(Box::new(metrics.tls_reloads.clone()))?;
+        metrics.register_audit()?;
+        metrics.registry.register(Box::new(metrics.data_keys.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.rate_limited.clone()))?;
@@ -124,6 +159,14 @@ impl Metrics {
             .register(Box::new(metrics.pool_connections.clone()))?;
         metrics.registry.register(Box::new(metrics.pool_limit.clone()))?;
         Ok(metrics)
+    }
+
+    fn register_audit(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.audit_unsealed.clone()))?;
+        self.registry.register(Box::new(self.audit_lag.clone()))?;
+        self.registry.register(Box::new(self.audit_position.clone()))?;
+        self.registry.register(Box::new(self.audit_intact.clone()))?;
+        self.registry.register(Box::new(self.audit_not_authentic.clone()))
     }
 
     /// The current values as text.

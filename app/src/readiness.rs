@@ -45,6 +45,7 @@ pub struct Readiness {
     pool: PgPool,
     vault: Arc<PhiVault>,
     draining: AtomicBool,
+    audit_degraded: AtomicBool,
     last: Mutex<Option<(Instant, Result<(), NotReady>)>>,
 }
 
@@ -55,6 +56,7 @@ impl Readiness {
             pool,
             vault,
             draining: AtomicBool::new(false),
+            audit_degraded: AtomicBool::new(false),
             last: Mutex::new(None),
         }
     }
@@ -67,6 +69,17 @@ impl Readiness {
     /// Whether the process was told to end.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether the audit log is being sealed as it should. A process that serves is still of use when it is not:
+    /// the rows themselves are written in the requests' own transactions.
+    pub fn set_audit_degraded(&self, degraded: bool) {
+        self.audit_degraded.store(degraded, Ordering::Relaxed);
+    }
+
+    /// Whether the audit log is sealed late or not at all.
+    pub fn is_audit_degraded(&self) -> bool {
+        self.audit_degraded.load(Ordering::Relaxed)
     }
 
     /// The answer, at most one second old.

@@ -8,8 +8,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::audit::seal::Sealer;
 use crate::config::{Environment, Settings};
-use crate::crypto::{PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError};
+use crate::crypto::{
+    AuditKey, KeyError, PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError,
+};
 use crate::db;
 use crate::http::server::{Protection, serve as accept};
 use crate::http::tls::{self, TlsError};
@@ -36,6 +39,9 @@ pub enum ServeError {
     /// The key that signs tokens is not usable.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The key of the audit log is not usable.
+    #[error(transparent)]
+    AuditKey(#[from] KeyError),
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Passwords(#[from] PasswordError),
@@ -63,6 +69,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
 
     let pool = db::pool(&database);
     let vault = Arc::new(PhiVault::new(&keys.ring));
+    let audit_key = Arc::new(AuditKey::new(&keys.ring.audit)?);
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Arc::new(Readiness::new(pool.clone(), vault.clone()));
     let limiter = Arc::new(RateLimiter::new(
@@ -73,7 +80,8 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     ));
     let state = AppState::new(Parts {
         pool: pool.clone(),
-        vault,
+        vault: vault.clone(),
+        audit_key: audit_key.clone(),
         tokens: TokenAuthority::new(
             &keys.ring.token_signing,
             server.public_url.as_str(),
@@ -94,9 +102,14 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let metrics_listener = listen(server.metrics_listen, "metrics").await?;
 
     let mut background = JoinSet::new();
-    background.spawn(tls::follow(server.tls, content, new_identity, metrics));
+    background.spawn(tls::follow(server.tls, content, new_identity, metrics.clone()));
     background.spawn(limiter.report());
     background.spawn(db::follow_password_file(pool.clone(), database));
+    background.spawn(db::key_rotation::measure(pool.clone(), vault, metrics.clone()));
+
+    let (stop_sealing, sealing_stopped) = watch::channel(false);
+    let sealer = Sealer::new(pool.clone(), audit_key, metrics, readiness.clone());
+    let sealing = tokio::spawn(sealer.run(sealing_stopped));
 
     let notice = notice(environment, server.shutdown_grace);
     let (stop, stopped) = watch::channel(false);
@@ -126,6 +139,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     stop.send_replace(true);
     // A task that panicked has ended, too.
     drop(serving.await);
+    // After the last request has written its row.
+    stop_sealing.send_replace(true);
+    drop(sealing.await);
     stop_metrics.send_replace(true);
     drop(metering.await);
     background.shutdown().await;

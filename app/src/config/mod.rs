@@ -23,6 +23,8 @@ pub use source::Source;
 pub use telemetry::TelemetrySettings;
 use variables::Variable;
 
+use crate::crypto::AuditKey;
+
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -166,7 +168,7 @@ impl Settings {
     }
 }
 
-/// What `migrate` and `admin` need: no listener and no keys, so that these are not mounted where they are not used.
+/// What `migrate` needs: no listener and no keys, so that these are not mounted where they are not used.
 #[derive(Debug)]
 pub struct OwnerSettings {
     /// Where the program runs.
@@ -193,6 +195,75 @@ impl OwnerSettings {
                 environment: environment?,
                 telemetry: telemetry?,
                 database: database?,
+            })
+        })();
+        faults.or(settings)
+    }
+}
+
+/// What `audit` and `admin` need: the key of the audit log, and the database as its owner or as the restricted role.
+pub struct AuditSettings {
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// The key of the audit log.
+    pub audit_key: AuditKey,
+}
+
+impl AuditSettings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn read(source: &Source) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let environment = Environment::read(source, &mut faults);
+        let assumed = environment.unwrap_or(Environment::Production);
+        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
+        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let audit_key = keys::read_audit_key(source, &mut faults);
+        let settings = (|| {
+            environment?;
+            Some(Self {
+                telemetry: telemetry?,
+                database: database?,
+                audit_key: audit_key?,
+            })
+        })();
+        faults.or(settings)
+    }
+}
+
+/// What `verify`, `keys` and `patients` need: all keys, and the database as its owner.
+#[derive(Debug)]
+pub struct MaintenanceSettings {
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// Keys.
+    pub keys: KeySettings,
+}
+
+impl MaintenanceSettings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn read(source: &Source) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let environment = Environment::read(source, &mut faults);
+        let assumed = environment.unwrap_or(Environment::Production);
+        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
+        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let keys = KeySettings::read(source, &mut faults);
+        let settings = (|| {
+            environment?;
+            Some(Self {
+                telemetry: telemetry?,
+                database: database?,
+                keys: keys?,
             })
         })();
         faults.or(settings)

@@ -77,7 +77,7 @@ variables! {
     CLIENT_CA_FILE = "CLIENT_CA_FILE", Some(""),
         "PEM file of the authority that signs services' own certificates; with it, services may show one. Read again when it changes.";
     KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
-        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url.";
+        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url; during a rotation phi-kek-next or phi-kek-previous, too. The audit and admin commands read audit only.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
         "Minutes, 1 to 60, for which an access token is good.";
 }

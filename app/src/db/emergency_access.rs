@@ -34,7 +34,7 @@ pub async fn grant(
     reason: &EmergencyReason,
     minutes: EmergencyMinutes,
 ) -> Result<Option<Timestamp>, DatabaseError> {
-    let (key, wrapped) = vault.new_data_key(id.0)?;
+    let (key, wrapped) = vault.new_data_key(id.0).await?;
     let reason = key.seal(&reason_of(id.0), reason.expose())?;
     // No RETURNING: only reviewers see the row. now() is the same for both statements.
     let expires_at = sqlx::query_scalar!(
@@ -100,19 +100,19 @@ pub async fn open_reviews(
     )
     .fetch_all(caller.connection())
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let key = vault.data_key(row.id, &row.kek_id, &row.data_key)?;
-            Ok(OpenReview {
-                id: EmergencyAccessId(row.id),
-                user: UserId(row.user_id),
-                patient: PatientId(row.patient_id),
-                reason: EmergencyReason::parse(&key.open(&reason_of(row.id), &row.reason)?)?,
-                granted_at: row.granted_at.to_jiff(),
-                expires_at: row.expires_at.to_jiff(),
-            })
-        })
-        .collect()
+    let mut reviews = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = vault.data_key(row.id, &row.kek_id, &row.data_key).await?;
+        reviews.push(OpenReview {
+            id: EmergencyAccessId(row.id),
+            user: UserId(row.user_id),
+            patient: PatientId(row.patient_id),
+            reason: EmergencyReason::parse(&key.open(&reason_of(row.id), &row.reason)?)?,
+            granted_at: row.granted_at.to_jiff(),
+            expires_at: row.expires_at.to_jiff(),
+        });
+    }
+    Ok(reviews)
 }
 
 /// What became of a review.

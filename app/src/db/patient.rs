@@ -1,13 +1,20 @@
 //! Patients. Columns are sealed on the way in and opened on the way out; which rows there are is decided by row-level
 //! security, so the queries say nothing about the caller.
 
+mod diff;
+mod shred;
+mod verify;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{CallerTransaction, DatabaseError};
 use crate::crypto::{BlindIndex, DataKey, Location, PhiVault};
 use crate::domain::{DateOfBirth, Notes, Patient, PatientId, PatientRecord, PersonName, RecordNumber};
-use crate::policy::{Create, Field, List, Patients, Privilege, Read, Relation, Search, Update};
+use crate::policy::{Create, Field, List, Patients, Read, Relation, Search, Update};
+
+pub use shred::shred;
+pub use verify::{Opened, open_all};
 
 const TABLE: &str = "patient";
 
@@ -31,28 +38,27 @@ struct SealedPatient {
 }
 
 impl SealedPatient {
+    fn relation(&self) -> Relation {
+        Relation::parse(&self.relation)
+    }
+
     /// Opens what the caller may see. Demographics go with every permission to see a patient at all; the notes do not,
     /// and stay sealed then.
-    fn open<P: Privilege>(
-        self,
-        caller: &CallerTransaction<P>,
-        vault: &PhiVault,
-    ) -> Result<Patient, DatabaseError> {
-        let relation = Relation::parse(&self.relation);
-        let shows_notes = caller.fields(relation).contains(&Field::Notes);
+    async fn open(&self, permitted: &[Field], vault: &PhiVault) -> Result<Patient, DatabaseError> {
+        let shows_notes = permitted.contains(&Field::Notes);
+        let key = vault.data_key(self.id, &self.kek_id, &self.data_key).await?;
         Ok(Patient {
             id: PatientId(self.id),
-            relation,
+            relation: self.relation(),
             shows_notes,
             version: self.version,
-            record: self.record(vault, shows_notes)?,
+            record: self.record(&key, shows_notes)?,
             created_at: self.created_at.to_jiff(),
             updated_at: self.updated_at.to_jiff(),
         })
     }
 
-    fn record(&self, vault: &PhiVault, with_notes: bool) -> Result<PatientRecord, DatabaseError> {
-        let key = vault.data_key(self.id, &self.kek_id, &self.data_key)?;
+    fn record(&self, key: &DataKey, with_notes: bool) -> Result<PatientRecord, DatabaseError> {
         let text = |column, sealed: &[u8]| {
             key.open(
                 &Location {
@@ -115,7 +121,7 @@ pub async fn create(
     id: PatientId,
     record: PatientRecord,
 ) -> Result<Patient, DatabaseError> {
-    let (key, wrapped) = vault.new_data_key(id.0)?;
+    let (key, wrapped) = vault.new_data_key(id.0).await?;
     let sealer = Sealer { key: &key, id };
     // No RETURNING and no default: the row is visible to its creator only after the trigger wrote the relation.
     // PostgreSQL keeps microseconds.
@@ -160,7 +166,7 @@ pub async fn find(
     vault: &PhiVault,
     id: PatientId,
 ) -> Result<Option<Patient>, DatabaseError> {
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         SealedPatient,
         r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
                   date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
@@ -168,9 +174,11 @@ pub async fn find(
         id.0
     )
     .fetch_optional(caller.connection())
-    .await?
-    .map(|row| row.open(caller, vault))
-    .transpose()
+    .await?;
+    match row {
+        Some(row) => row.open(caller.fields(row.relation()), vault).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The patients whom the caller may see, in the order of their admission, after `after`, at most `limit`.
@@ -183,7 +191,7 @@ pub async fn list(
     after: Option<PatientId>,
     limit: i64,
 ) -> Result<Vec<Patient>, DatabaseError> {
-    sqlx::query_as!(
+    let rows = sqlx::query_as!(
         SealedPatient,
         r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
                   date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
@@ -192,10 +200,12 @@ pub async fn list(
         limit
     )
     .fetch_all(caller.connection())
-    .await?
-    .into_iter()
-    .map(|row| row.open(caller, vault))
-    .collect()
+    .await?;
+    let mut patients = Vec::with_capacity(rows.len());
+    for row in rows {
+        patients.push(row.open(caller.fields(row.relation()), vault).await?);
+    }
+    Ok(patients)
 }
 
 /// The patient with this record number, when the caller may see them.
@@ -208,7 +218,7 @@ pub async fn find_by_record_number(
     number: &RecordNumber,
 ) -> Result<Option<Patient>, DatabaseError> {
     let index = record_number_index(vault, number);
-    sqlx::query_as!(
+    let row = sqlx::query_as!(
         SealedPatient,
         r#"SELECT id, relation_to(id) AS "relation!", version, kek_id, data_key, record_number, family_name, given_name,
                   date_of_birth, notes, created_at AS "created_at: jiff_sqlx::Timestamp", updated_at AS "updated_at: jiff_sqlx::Timestamp"
@@ -216,9 +226,20 @@ pub async fn find_by_record_number(
         index.as_bytes()
     )
     .fetch_optional(caller.connection())
-    .await?
-    .map(|row| row.open(caller, vault))
-    .transpose()
+    .await?;
+    match row {
+        Some(row) => row.open(caller.fields(row.relation()), vault).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Where the audit log keeps what an event changed.
+fn diff_of(event: Uuid) -> Location {
+    Location {
+        table: "audit_event",
+        column: "diff",
+        row: event,
+    }
 }
 
 /// What became of an update.
@@ -262,17 +283,11 @@ pub async fn replace(
     if versions.is_some_and(|versions| !versions.contains(&stored.version)) {
         return Ok(Updated::Stale);
     }
-    let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key)?;
-    let relation = Relation::parse(&stored.relation);
+    let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key).await?;
+    let relation = stored.relation();
     let permitted = caller.fields(relation);
-    // Who may change everything replaces also what does not open any more.
-    let changed = if permitted == Field::ALL {
-        permitted.to_vec()
-    } else {
-        stored
-            .record(vault, permitted.contains(&Field::Notes))?
-            .differences(&record)
-    };
+    let before = stored.record(&key, permitted.contains(&Field::Notes))?;
+    let changed = before.differences(&record);
     let forbidden: Vec<_> = changed
         .iter()
         .copied()
@@ -281,6 +296,8 @@ pub async fn replace(
     if !forbidden.is_empty() {
         return Ok(Updated::Forbidden(forbidden));
     }
+    let event = caller.event_id();
+    caller.changed(key.seal(&diff_of(event), &diff::between(&before, &record))?);
     // What did not change keeps its sealed form: the database tells by it which fields a caller changes.
     let sealer = Sealer { key: &key, id };
     let sealed = |field, column, text: &str| {

@@ -1,6 +1,7 @@
 //! The transaction in which a caller works: it knows who they are, what they may do, and records what they did.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 use super::budget::{Budget, setting};
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
+use crate::crypto::AuditKey;
 use crate::domain::{Patient, Role, UserId};
 use crate::policy::{Field, Privilege, Relation, fields, permits};
 
@@ -17,6 +19,7 @@ use crate::policy::{Field, Privilege, Relation, fields, permits};
 pub struct CallerTransaction<P> {
     transaction: Transaction<'static, Postgres>,
     pool: PgPool,
+    audit_key: Arc<AuditKey>,
     user: UserId,
     role: Role,
     event: AuditEvent,
@@ -45,7 +48,12 @@ impl<P: Privilege> CallerTransaction<P> {
     ///
     /// # Errors
     /// [`BeginError`].
-    pub async fn begin(pool: &PgPool, user: UserId, origin: RequestOrigin) -> Result<Self, BeginError> {
+    pub async fn begin(
+        pool: &PgPool,
+        audit_key: &Arc<AuditKey>,
+        user: UserId,
+        origin: RequestOrigin,
+    ) -> Result<Self, BeginError> {
         let budget = Budget::of(P::ACTION);
         let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
         // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
@@ -67,15 +75,12 @@ impl<P: Privilege> CallerTransaction<P> {
         let caller = Self {
             transaction,
             pool: pool.clone(),
+            audit_key: audit_key.clone(),
             user,
             role,
             event: AuditEvent {
                 actor: Some((user, role)),
-                action: P::ACTION,
-                resource: P::RESOURCE,
-                resource_ids: Vec::new(),
-                outcome: Outcome::Success,
-                origin,
+                ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Success, origin)
             },
             privilege: PhantomData,
         };
@@ -110,6 +115,16 @@ impl<P: Privilege> CallerTransaction<P> {
         }
     }
 
+    /// Id of the row that this will leave in the audit log; what changed is sealed for it.
+    pub(super) fn event_id(&self) -> Uuid {
+        self.event.id
+    }
+
+    /// Adds to the row what changed, sealed.
+    pub(super) fn changed(&mut self, diff: Vec<u8>) {
+        self.event.diff = Some(diff);
+    }
+
     /// For the queries of this module's siblings only: whoever has it can do what row-level security permits.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
@@ -120,7 +135,7 @@ impl<P: Privilege> CallerTransaction<P> {
     /// # Errors
     /// [`DatabaseError`]; nothing happened then.
     pub async fn record(mut self) -> Result<(), DatabaseError> {
-        write_audit(&mut *self.transaction, &self.event).await?;
+        write_audit(&mut *self.transaction, &self.audit_key, &self.event).await?;
         self.transaction.commit().await?;
         Ok(())
     }
@@ -139,8 +154,9 @@ impl<P: Privilege> CallerTransaction<P> {
     /// [`DatabaseError`].
     pub async fn record_failure(mut self, outcome: Outcome) -> Result<(), DatabaseError> {
         self.event.outcome = outcome;
+        self.event.diff = None;
         // The failed statement may have spoiled the transaction, so the row gets its own.
         self.transaction.rollback().await?;
-        write_audit(&self.pool, &self.event).await
+        write_audit(&self.pool, &self.audit_key, &self.event).await
     }
 }

@@ -1,10 +1,13 @@
 //! Users.
 
+use std::collections::HashMap;
+
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
+use crate::crypto::AuditKey;
 use crate::domain::{Email, PatientId, Role, UserId};
 use crate::policy::{Action, ResourceKind};
 
@@ -58,6 +61,20 @@ pub async fn active_role(pool: &PgPool, user: UserId) -> Result<Option<Role>, Da
     Ok(role.and_then(|role| Role::parse(&role)))
 }
 
+/// Names for display of these users.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn names(
+    connection: &mut PgConnection,
+    users: &[Uuid],
+) -> Result<HashMap<Uuid, String>, DatabaseError> {
+    let rows = sqlx::query!("SELECT id, display_name FROM app_user WHERE id = ANY($1)", users)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.display_name)).collect())
+}
+
 /// A user to be made.
 pub struct NewUser<'a> {
     /// Address, the login name.
@@ -107,6 +124,7 @@ impl From<sqlx::Error> for CreateUserError {
 /// [`CreateUserError`].
 pub async fn create(
     connection: &mut PgConnection,
+    audit_key: &AuditKey,
     user: &NewUser<'_>,
 ) -> Result<Option<UserId>, CreateUserError> {
     let mut transaction = connection.begin().await?;
@@ -124,18 +142,12 @@ pub async fn create(
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(id) = id {
+        let origin = RequestOrigin::internal();
         let event = AuditEvent {
-            actor: None,
-            action: Action::Create,
-            resource: ResourceKind::User,
             resource_ids: vec![id],
-            outcome: Outcome::Success,
-            origin: RequestOrigin {
-                request_id: Uuid::now_v7(),
-                client_address: None,
-            },
+            ..AuditEvent::new(Action::Create, ResourceKind::User, Outcome::Success, origin)
         };
-        write_audit(&mut *transaction, &event).await?;
+        write_audit(&mut *transaction, audit_key, &event).await?;
     }
     transaction.commit().await?;
     Ok(id.map(UserId))

@@ -45,7 +45,7 @@ impl<P: Privilege> Authorised<P> {
         user: UserId,
         origin: RequestOrigin,
     ) -> Result<Self, ApiError> {
-        match CallerTransaction::begin(&state.pool, user, origin).await {
+        match CallerTransaction::begin(&state.pool, &state.audit_key, user, origin).await {
             Ok(caller) => Ok(Self {
                 caller,
                 state: state.clone(),
@@ -85,9 +85,9 @@ impl<P: Privilege> FromRequestParts<AppState> for Authorised<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let user = authenticate(parts, state)?;
+        let (user, origin) = authenticate(parts, state)?;
         count_user(parts, state, user).await?;
-        Self::begin(state, user, origin(parts)).await
+        Self::begin(state, user, origin).await
     }
 }
 
@@ -107,9 +107,8 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let user = authenticate(&parts, state)?;
+        let (user, origin) = authenticate(&parts, state)?;
         count_user(&parts, state, user).await?;
-        let origin = origin(&parts);
         authorise::<P>(state, user, origin).await?;
         let body = body::read::<B>(&parts.headers, body).await?;
         let access = Authorised::begin(state, user, origin).await?;
@@ -132,13 +131,9 @@ async fn authorise<P: Privilege>(
     count_denial::<P>(state);
     let event = AuditEvent {
         actor: Some((user, role)),
-        action: P::ACTION,
-        resource: P::RESOURCE,
-        resource_ids: Vec::new(),
-        outcome: Outcome::Denied,
-        origin,
+        ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Denied, origin)
     };
-    write_audit(&state.pool, &event).await?;
+    write_audit(&state.pool, &state.audit_key, &event).await?;
     Err(ProblemCode::Forbidden.into())
 }
 
@@ -150,8 +145,8 @@ fn count_denial<P: Privilege>(state: &AppState) {
         .inc();
 }
 
-/// Who sent this, by the bearer token (RFC 6750); every failure gets the same answer.
-fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
+/// Who sent this and in which session, by the bearer token (RFC 6750); every failure gets the same answer.
+fn authenticate(parts: &Parts, state: &AppState) -> Result<(UserId, RequestOrigin), ApiError> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ProblemCode::Unauthenticated.into());
@@ -167,7 +162,11 @@ fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
         .tokens
         .verify(token)
         .map_err(|_| ProblemCode::Unauthenticated)?;
-    Ok(UserId(claims.sub))
+    let origin = RequestOrigin {
+        session: Some(claims.jti),
+        ..origin(parts)
+    };
+    Ok((UserId(claims.sub), origin))
 }
 
 /// Where this came from; the outermost layer put it there.
@@ -175,6 +174,7 @@ pub fn origin(parts: &Parts) -> RequestOrigin {
     parts.extensions.get().copied().unwrap_or(RequestOrigin {
         request_id: super::middleware::current_request_id(),
         client_address: None,
+        session: None,
     })
 }
 

@@ -48,6 +48,7 @@ pub async fn observe(
     request.extensions_mut().insert(RequestOrigin {
         request_id,
         client_address,
+        session: None,
     });
     let trace_id = trace_id(request.headers(), request_id);
     let client = request.extensions().get::<VerifiedClient>().cloned();

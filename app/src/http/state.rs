@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use super::load::Places;
 use crate::config::TrustedProxies;
-use crate::crypto::{PasswordVerifier, PhiVault, TokenAuthority};
+use crate::crypto::{AuditKey, PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::readiness::Readiness;
@@ -18,6 +18,8 @@ pub struct Parts {
     pub pool: PgPool,
     /// Keys of patients.
     pub vault: Arc<PhiVault>,
+    /// Codes over the rows of the audit log.
+    pub audit_key: Arc<AuditKey>,
     /// Access tokens.
     pub tokens: TokenAuthority,
     /// Passwords.

@@ -70,11 +70,19 @@ pub enum Action {
     Deactivate,
     /// Proof of identity for a token.
     Login,
+    /// The audit log, or a part of it, given out.
+    Export,
+    /// Rows of the audit log that are older than their retention, removed.
+    Prune,
+    /// The key of a patient's record, destroyed.
+    Shred,
+    /// A key, replaced.
+    Rotate,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Create,
         Self::Read,
         Self::Update,
@@ -85,6 +93,10 @@ impl Action {
         Self::Review,
         Self::Deactivate,
         Self::Login,
+        Self::Export,
+        Self::Prune,
+        Self::Shred,
+        Self::Rotate,
     ];
 
     /// As it is written to the audit log.
@@ -100,6 +112,10 @@ impl Action {
             Self::Review => "review",
             Self::Deactivate => "deactivate",
             Self::Login => "login",
+            Self::Export => "export",
+            Self::Prune => "prune",
+            Self::Shred => "shred",
+            Self::Rotate => "rotate",
         }
     }
 }
@@ -117,16 +133,22 @@ pub enum ResourceKind {
     CareTeam,
     /// Accesses to patients who are not in one's care.
     EmergencyAccess,
+    /// The audit log.
+    Audit,
+    /// Keys of patients' records.
+    Key,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Patient,
         Self::Session,
         Self::User,
         Self::CareTeam,
         Self::EmergencyAccess,
+        Self::Audit,
+        Self::Key,
     ];
 
     /// As it is written to the audit log.
@@ -137,6 +159,8 @@ impl ResourceKind {
             Self::User => "user",
             Self::CareTeam => "care_team",
             Self::EmergencyAccess => "emergency_access",
+            Self::Audit => "audit",
+            Self::Key => "key",
         }
     }
 }

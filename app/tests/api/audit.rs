@@ -2,10 +2,11 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, patient, problem};
+use crate::waiting::until;
 
 #[derive(Debug, FromRow, PartialEq)]
 struct Row {
@@ -167,14 +168,43 @@ async fn logins_are_recorded_with_their_outcome_and_without_the_address_that_was
 #[tokio::test]
 async fn no_row_of_the_log_can_be_changed_or_removed_by_the_serving_role_or_the_owner() {
     let clinic = Clinic::open().await;
+    let mut superuser = clinic.deployment.connect("postgres").await;
+    let partition: String = sqlx::query_scalar("SELECT tableoid::regclass::text FROM audit_event LIMIT 1")
+        .fetch_one(&mut superuser)
+        .await
+        .unwrap();
+    until("a sealed row", async || {
+        let sealed: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_link")
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+        (sealed > 0).then_some(())
+    })
+    .await;
     for role in ["medical_app", "medical_owner"] {
         let mut connection = clinic.deployment.connect(role).await;
-        for statement in [
-            "UPDATE audit_event SET outcome = 'success'",
-            "DELETE FROM audit_event",
-            "TRUNCATE audit_event",
+        let mut statements = vec![
+            "UPDATE audit_event SET outcome = 'success'".to_owned(),
+            "UPDATE audit_link SET position = position + 1".to_owned(),
+            "UPDATE audit_checkpoint SET position = position + 1".to_owned(),
+        ];
+        for table in [
+            "audit_event",
+            &partition,
+            "audit_link",
+            "audit_checkpoint",
+            "audit_tombstone",
         ] {
-            let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+            statements.push(format!("TRUNCATE {table}"));
+            if table != "audit_tombstone" {
+                statements.push(format!("DELETE FROM {table}"));
+            }
+        }
+        for statement in statements {
+            let error = sqlx::query(AssertSqlSafe(statement.clone()))
+                .execute(&mut connection)
+                .await
+                .unwrap_err();
             let code = error.as_database_error().unwrap().code().unwrap().into_owned();
             assert_eq!(code, "42501", "{role}: {statement}: {error}");
         }

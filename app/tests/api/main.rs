@@ -11,6 +11,7 @@
 )]
 
 mod audit;
+mod audit_commands;
 mod authorisation;
 mod authority;
 mod browsers;
@@ -25,6 +26,7 @@ mod health;
 mod idempotency;
 mod isolation;
 mod load;
+mod keys;
 mod login;
 mod migration_rules;
 mod matrix;
@@ -39,4 +41,9 @@ mod roles;
 mod secrecy;
 mod shutdown;
 mod users;
+mod redaction;
+mod secrecy;
+mod shutdown;
+mod tampering;
+mod verification;
 mod waiting;

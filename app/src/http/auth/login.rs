@@ -138,7 +138,12 @@ pub async fn login(
         .as_ref()
         .map(|credentials| (credentials.id, credentials.role));
     // Recorded before the answer, whichever it is; an unknown address is not kept, it may be a mistyped password.
-    write_audit(&state.pool, &event(actor, accepted.is_some(), origin)).await?;
+    write_audit(
+        &state.pool,
+        &state.audit_key,
+        &event(actor, accepted.is_some(), origin),
+    )
+    .await?;
     let Some(accepted) = accepted else {
         state.metrics.logins.with_label_values(&["failure"]).inc();
         return Err(ProblemCode::InvalidCredentials.into());
@@ -164,16 +169,13 @@ pub async fn login(
 }
 
 fn event(actor: Option<(UserId, Role)>, accepted: bool, origin: RequestOrigin) -> AuditEvent {
+    let outcome = if accepted {
+        Outcome::Success
+    } else {
+        Outcome::Denied
+    };
     AuditEvent {
         actor,
-        action: Action::Login,
-        resource: ResourceKind::Session,
-        resource_ids: Vec::new(),
-        outcome: if accepted {
-            Outcome::Success
-        } else {
-            Outcome::Denied
-        },
-        origin,
+        ..AuditEvent::new(Action::Login, ResourceKind::Session, outcome, origin)
     }
 }

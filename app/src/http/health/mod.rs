@@ -32,12 +32,21 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 16)]
     missing: Option<&'static str>,
+    /// What is late while requests are answered: `audit`, when the audit log is not being sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 16)]
+    degraded: Option<&'static str>,
 }
 
 fn ok() -> Response {
+    degraded(None)
+}
+
+fn degraded(degraded: Option<&'static str>) -> Response {
     Json(Health {
         status: "ok",
         missing: None,
+        degraded,
     })
     .into_response()
 }
@@ -48,6 +57,7 @@ fn unavailable(missing: &'static str) -> Response {
         Json(Health {
             status: "unavailable",
             missing: Some(missing),
+            degraded: None,
         }),
     )
         .into_response()
