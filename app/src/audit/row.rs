@@ -160,7 +160,7 @@ mod tests {
             session: None,
         };
         let mut event = AuditEvent::new(Action::Read, ResourceKind::Patient, Outcome::Success, origin);
-        event.actor = Some((UserId(Uuid::from_u128(2)), Role::Clinician));
+        event.actor = Some((UserId(Uuid::from_u128(2)), Role::Doctor));
         let row = Row::of(&event, &key).unwrap();
         assert_eq!(row.is_authentic(&key), Some(true));
         let edits: [fn(&mut Row); 14] = [

@@ -69,7 +69,7 @@ async fn the_export_is_one_audit_event_a_line_with_who_what_which_patient_sessio
         .unwrap();
     assert_eq!(
         user["who"]["identifier"]["value"],
-        format!("urn:uuid:{}", clinic.clinician)
+        format!("urn:uuid:{}", clinic.doctor)
     );
     assert!(user["policy"][0].as_str().unwrap().starts_with("urn:uuid:"));
     assert!(update["entity"].as_array().unwrap().iter().any(
@@ -105,7 +105,7 @@ async fn the_disclosures_of_a_patient_name_everybody_who_saw_the_record_and_nobo
     let actions: Vec<_> = disclosures.iter().map(|line| &line["action"]).collect();
     assert_eq!(actions, ["create", "update", "list"]);
     for line in &disclosures {
-        assert_eq!(line["recipient"]["id"], clinic.clinician.to_string());
+        assert_eq!(line["recipient"]["id"], clinic.doctor.to_string());
         assert_eq!(line["recipient"]["name"], "Synthetic User");
     }
 }

@@ -406,7 +406,7 @@ impl Clinic {
     pub(crate) async fn give_emergency_access(&self, user: Uuid, patient: Uuid, ends_in: &str) -> Uuid {
         let keys = KeyRing::load(&self.deployment.directory.path().join("keys")).unwrap();
         let id = Uuid::now_v7();
-        let (key, wrapped) = PhiVault::new(&keys).new_data_key(id).unwrap();
+        let (key, wrapped) = PhiVault::new(&keys).new_data_key(id).await.unwrap();
         let place = Location {
             table: "emergency_access",
             column: "reason",

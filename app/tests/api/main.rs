@@ -42,8 +42,6 @@ mod secrecy;
 mod shutdown;
 mod users;
 mod redaction;
-mod secrecy;
-mod shutdown;
 mod tampering;
 mod verification;
 mod waiting;
