@@ -34,6 +34,12 @@ pub struct Metrics {
     pub shed: IntCounterVec,
     /// `db_read_retries_total`: reads that were tried again after their connection was lost.
     pub read_retries: IntCounter,
+    /// `phi_access_total{resource,action}`: answers that showed or changed records.
+    pub phi_access: IntCounterVec,
+    /// `cross_site_rejections_total`: requests that another site made a browser send.
+    pub cross_site: IntCounter,
+    /// `rate_limit_keys`: clients that this process remembers.
+    pub rate_limit_keys: IntGauge,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -88,6 +94,16 @@ impl Metrics {
                 "db_read_retries_total",
                 "Reads tried again after their database connection was lost.",
             )?,
+            phi_access: counters(
+                "phi_access_total",
+                "Answers that showed or changed records.",
+                &["resource", "action"],
+            )?,
+            cross_site: IntCounter::new(
+                "cross_site_rejections_total",
+                "Requests that another site made a browser send.",
+            )?,
+            rate_limit_keys: IntGauge::new("rate_limit_keys", "Clients that rate limits remember here.")?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -107,6 +123,11 @@ impl Metrics {
             .registry
             .register(Box::new(metrics.rate_limited.clone()))?;
         metrics.registry.register(Box::new(metrics.shed.clone()))?;
+        metrics.registry.register(Box::new(metrics.phi_access.clone()))?;
+        metrics.registry.register(Box::new(metrics.cross_site.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.rate_limit_keys.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.read_retries.clone()))?;

@@ -13,6 +13,7 @@
 mod audit;
 mod authorisation;
 mod authority;
+mod bad_input;
 mod browsers;
 mod cluster;
 mod commands;
