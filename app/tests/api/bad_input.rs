@@ -17,16 +17,30 @@ fn with(member: &str, value: &str) -> Vec<u8> {
     body.to_string().replace("\"@@\"", value).into_bytes()
 }
 
-/// Members with wrong values: member, JSON text of the value, status, and what the problem names.
-fn members() -> Vec<(&'static str, String, u16, &'static str)> {
-    let text = |text: &str| format!("\"{text}\"");
-    let long = |length: usize| text(&"a".repeat(length));
-    let mut rows = Vec::new();
-    let mut add = |member, status, named, values: &[String]| {
-        rows.extend(values.iter().map(|value| (member, value.clone(), status, named)));
-    };
+/// Members with wrong values.
+struct Rows(Vec<Row>);
+
+/// Member, JSON text of its value, status, and what the problem names.
+type Row = (&'static str, String, u16, &'static str);
+
+impl Rows {
+    fn add(&mut self, member: &'static str, status: u16, named: &'static str, values: &[String]) {
+        let rows = values.iter().map(|value| (member, value.clone(), status, named));
+        self.0.extend(rows);
+    }
+}
+
+fn text(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn long(length: usize) -> String {
+    text(&"a".repeat(length))
+}
+
+fn names(rows: &mut Rows) {
     // What is no JSON text: surrogates without their other half, raw controls, numbers that are none.
-    add(
+    rows.add(
         "familyName",
         400,
         "malformed_request",
@@ -43,7 +57,7 @@ fn members() -> Vec<(&'static str, String, u16, &'static str)> {
             "\"Zygplanted".to_owned(),
         ],
     );
-    add(
+    rows.add(
         "familyName",
         422,
         "wrong_type",
@@ -58,14 +72,14 @@ fn members() -> Vec<(&'static str, String, u16, &'static str)> {
             "{\"$gt\":\"\"}".to_owned(),
         ],
     );
-    add(
+    rows.add(
         "familyName",
         422,
         "required",
         &["null".to_owned(), text(""), text("   "), text("\\u00a0\\u2003")],
     );
-    add("familyName", 422, "too_long", &[long(101), long(50_000)]);
-    add(
+    rows.add("familyName", 422, "too_long", &[long(101), long(50_000)]);
+    rows.add(
         "familyName",
         422,
         "invalid_characters",
@@ -85,7 +99,10 @@ fn members() -> Vec<(&'static str, String, u16, &'static str)> {
             text("${jndi:ldap://Zygplanted}"),
         ],
     );
-    add(
+}
+
+fn other_members(rows: &mut Rows) {
+    rows.add(
         "recordNumber",
         422,
         "invalid_characters",
@@ -100,14 +117,14 @@ fn members() -> Vec<(&'static str, String, u16, &'static str)> {
             text("MRN-é"),
         ],
     );
-    add("recordNumber", 422, "too_long", &[long(65)]);
-    add(
+    rows.add("recordNumber", 422, "too_long", &[long(65)]);
+    rows.add(
         "recordNumber",
         422,
         "wrong_type",
         &["99999999999999999999".to_owned(), "1e5".to_owned()],
     );
-    add(
+    rows.add(
         "dateOfBirth",
         422,
         "malformed",
@@ -130,22 +147,22 @@ fn members() -> Vec<(&'static str, String, u16, &'static str)> {
             text("Zygplanted"),
         ],
     );
-    add("dateOfBirth", 422, "in_future", &[text("9999-12-31")]);
-    add(
+    rows.add("dateOfBirth", 422, "in_future", &[text("9999-12-31")]);
+    rows.add(
         "dateOfBirth",
         422,
         "too_early",
         &[text("0000-01-01"), text("1700-08-31")],
     );
-    add(
+    rows.add(
         "dateOfBirth",
         422,
         "wrong_type",
         &["20000101".to_owned(), "{}".to_owned()],
     );
-    add("notes", 422, "too_long", &[long(10_001)]);
-    add("notes", 422, "wrong_type", &["42".to_owned(), "[]".to_owned()]);
-    add(
+    rows.add("notes", 422, "too_long", &[long(10_001)]);
+    rows.add("notes", 422, "wrong_type", &["42".to_owned(), "[]".to_owned()]);
+    rows.add(
         "notes",
         422,
         "invalid_characters",
@@ -156,7 +173,6 @@ fn members() -> Vec<(&'static str, String, u16, &'static str)> {
             text("Zygplanted\\u2066"),
         ],
     );
-    rows
 }
 
 /// Whole bodies that are wrong, with the status and what the problem names.
@@ -244,7 +260,10 @@ async fn every_row_of_bad_input_gets_its_status_and_is_neither_stored_nor_repeat
     let mut rows = 0;
     let post = |body: Vec<u8>| server.post("/api/patients").bearer_auth(&clinic.token).body(body);
     let json = |body: Vec<u8>| post(body).header("content-type", "application/json");
-    for (member, value, status, named) in members() {
+    let mut wrong = Rows(Vec::new());
+    names(&mut wrong);
+    other_members(&mut wrong);
+    for (member, value, status, named) in wrong.0 {
         let label = format!("{member} {value}");
         failures
             .check(&label, json(with(member, &value)), status, named)
