@@ -48,6 +48,12 @@ pub struct Metrics {
     pub audit_not_authentic: IntCounter,
     /// `phi_data_keys{state}`: data keys wrapped by the active key, by another one at hand, by an unknown one.
     pub data_keys: IntGaugeVec,
+    /// `phi_access_total{resource,action}`: answers that showed or changed records.
+    pub phi_access: IntCounterVec,
+    /// `cross_site_rejections_total`: requests that another site made a browser send.
+    pub cross_site: IntCounter,
+    /// `rate_limit_keys`: clients that this process remembers.
+    pub rate_limit_keys: IntGauge,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -127,6 +133,16 @@ impl Metrics {
                 ),
                 &["state"],
             )?,
+            phi_access: counters(
+                "phi_access_total",
+                "Answers that showed or changed records.",
+                &["resource", "action"],
+            )?,
+            cross_site: IntCounter::new(
+                "cross_site_rejections_total",
+                "Requests that another site made a browser send.",
+            )?,
+            rate_limit_keys: IntGauge::new("rate_limit_keys", "Clients that rate limits remember here.")?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -151,6 +167,11 @@ impl Metrics {
             .registry
             .register(Box::new(metrics.rate_limited.clone()))?;
         metrics.registry.register(Box::new(metrics.shed.clone()))?;
+        metrics.registry.register(Box::new(metrics.phi_access.clone()))?;
+        metrics.registry.register(Box::new(metrics.cross_site.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.rate_limit_keys.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.read_retries.clone()))?;

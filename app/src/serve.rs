@@ -24,6 +24,9 @@ use crate::readiness::Readiness;
 /// Longest time between failing readiness and refusing connections: routers need it to learn that they should stop.
 const LONGEST_NOTICE: Duration = Duration::from_secs(5);
 
+/// Longest time for connections to the database to say farewell.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
+
 /// Why the program did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -145,7 +148,8 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     stop_metrics.send_replace(true);
     drop(metering.await);
     background.shutdown().await;
-    pool.close().await;
+    // A connection whose peer is gone must not keep the process.
+    drop(tokio::time::timeout(LONGEST_FAREWELL, pool.close()).await);
     tracing::info!("ended");
     Ok(())
 }

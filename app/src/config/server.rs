@@ -122,7 +122,8 @@ fn read_tls(source: &Source, faults: &mut Faults) -> Option<TlsFiles> {
         client_authority,
         tls_1_2: tls_1_2?,
     };
-    if let Err(error) = files.load() {
+    let wrong = files.faults();
+    for error in &wrong {
         let (variable, remedy) = match error.file() {
             TlsFile::Certificate => (variables::TLS_CERT_FILE, PAIR),
             TlsFile::Key => (variables::TLS_KEY_FILE, PAIR),
@@ -132,7 +133,6 @@ fn read_tls(source: &Source, faults: &mut Faults) -> Option<TlsFiles> {
             ),
         };
         faults.add(variable, error.to_string(), remedy);
-        return None;
     }
-    Some(files)
+    wrong.is_empty().then_some(files)
 }

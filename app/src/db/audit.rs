@@ -1,6 +1,6 @@
 //! Rows of the audit log.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 use super::DatabaseError;
 use crate::audit::{AuditEvent, Row};
@@ -40,4 +40,18 @@ pub async fn write(
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Whether rows can be appended: the role has the right, and the database is not read-only.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn is_writable(pool: &PgPool) -> Result<bool, DatabaseError> {
+    let writable = sqlx::query_scalar!(
+        r#"SELECT (has_table_privilege('audit_event', 'INSERT')
+                   AND NOT current_setting('transaction_read_only')::boolean) AS "writable!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(writable)
 }

@@ -22,7 +22,7 @@ mod transaction;
 pub mod user;
 pub mod verification;
 
-pub use audit::write as write_audit;
+pub use audit::{is_writable as audit_is_writable, write as write_audit};
 pub use connection::{follow_password_file, owner_connection, pool};
 pub use error::DatabaseError;
 pub use key_fingerprint::{KeyCheck, check_keys};

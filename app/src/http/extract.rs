@@ -68,6 +68,11 @@ impl<P: Privilege> Authorised<P> {
         match result {
             Ok(answer) => {
                 self.caller.record().await?;
+                self.state
+                    .metrics
+                    .phi_access
+                    .with_label_values(&[P::RESOURCE.as_str(), P::ACTION.as_str()])
+                    .inc();
                 Ok(Recorded(answer))
             }
             Err(error) => {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::client_address::client_address;
 use super::client_certificate::VerifiedClient;
 use super::error::ApiError;
+use super::health::is_probe;
 use super::state::AppState;
 use super::trace_context::trace_id;
 use crate::audit::RequestOrigin;
@@ -133,10 +134,6 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
-}
-
-fn is_probe(route: &str) -> bool {
-    matches!(route, "/livez" | "/readyz" | "/startupz")
 }
 
 /// Headers of every answer (requirements section 6; ASVS 3.4, 14.3.2).

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
 use super::extract::origin;
+use super::health::is_probe;
 use super::retry::Again;
 use super::state::AppState;
 use crate::domain::UserId;
@@ -71,7 +72,7 @@ fn seconds(duration: Duration) -> u64 {
 /// The class of a request; probes have none, because whoever starts and stops the process must get an answer.
 pub fn class(method: &Method, route: Option<&str>) -> Option<Class> {
     match route {
-        Some("/livez" | "/readyz" | "/startupz") => None,
+        Some(route) if is_probe(route) => None,
         Some("/api/auth/login") => Some(Class::Login),
         // A search is a POST only to keep what is searched for out of URLs.
         Some("/api/patients/search") => Some(Class::Read),
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn probes_have_no_class_and_every_other_request_has_one() {
-        for probe in ["/livez", "/readyz", "/startupz"] {
+        for probe in ["/livez", "/readyz", "/startupz", "/health", "/api/health"] {
             assert_eq!(class(&Method::GET, Some(probe)), None);
         }
         for (method, route, expected) in [

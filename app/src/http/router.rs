@@ -42,7 +42,7 @@ pub fn api(state: AppState, own: &Origin, origins: &[Origin]) -> Router {
         .method_not_allowed_fallback(async || ApiError::from(ProblemCode::MethodNotAllowed))
         .layer(from_fn_with_state(state.clone(), retry::retry_reads))
         .layer(from_fn_with_state(state.clone(), rate_limit::limit))
-        .layer(cross_site(own, origins))
+        .layer(cross_site(&state, own, origins))
         .layer(cors(origins))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), middleware::observe))
@@ -52,6 +52,7 @@ pub fn api(state: AppState, own: &Origin, origins: &[Origin]) -> Router {
 /// Refuses requests that another site made a browser send and that may change something. Fetch metadata tell them apart
 /// (ASVS 3.5.1, 3.5.8); programs that are no browsers send none, and have no cookies to be abused.
 fn cross_site(
+    state: &AppState,
     own: &Origin,
     origins: &[Origin],
 ) -> CsrfLayer<impl Fn(ProtectionError) -> Response + Clone + use<>> {
@@ -60,7 +61,11 @@ fn cross_site(
         // Origins are checked when they are read; one that is refused here is simply not trusted.
         layer = layer.clone().add_trusted_origin(origin.as_str()).unwrap_or(layer);
     }
-    layer.with_rejection_response(|_| ApiError::from(ProblemCode::CrossSiteRequest).into_response())
+    let state = state.clone();
+    layer.with_rejection_response(move |_| {
+        state.metrics.cross_site.inc();
+        ApiError::from(ProblemCode::CrossSiteRequest).into_response()
+    })
 }
 
 /// The listener for metrics, and for nothing else.

@@ -113,6 +113,34 @@ impl TlsFiles {
         })
     }
 
+    /// Everything that is wrong with the files, for a person who mends them.
+    pub fn faults(&self) -> Vec<TlsError> {
+        let readable = |path: &PathBuf| std::fs::File::open(path).map_err(|error| error.kind());
+        let unreadable = [
+            readable(&self.certificate)
+                .err()
+                .map(TlsError::CertificateUnreadable),
+            readable(&self.key).err().map(TlsError::KeyUnreadable),
+        ];
+        let mut faults: Vec<_> = unreadable.into_iter().flatten().collect();
+        if faults.is_empty() {
+            let pair = Self {
+                client_authority: None,
+                ..self.clone()
+            };
+            faults.extend(pair.load().err());
+        }
+        if let Some(path) = &self.client_authority {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            faults.extend(match std::fs::read(path) {
+                Err(error) => Some(TlsError::ClientAuthorityUnreadable(error.kind())),
+                Ok(pem) if client_verifier(&pem, provider).is_none() => Some(TlsError::NoClientAuthority),
+                Ok(_) => None,
+            });
+        }
+        faults
+    }
+
     /// Reads and checks all files.
     ///
     /// # Errors

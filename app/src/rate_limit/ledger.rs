@@ -134,6 +134,11 @@ impl Ledger {
         self.entries().known.remove(key);
     }
 
+    /// Keys that are remembered.
+    pub fn len(&self) -> usize {
+        self.entries().known.len()
+    }
+
     /// What the database has to be told of.
     pub fn due(&self) -> Vec<Due> {
         self.entries()

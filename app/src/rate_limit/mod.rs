@@ -170,6 +170,8 @@ impl RateLimiter {
         loop {
             tokio::time::sleep(REPORT).await;
             self.settle().await;
+            let known = i64::try_from(self.ledger.len()).unwrap_or(i64::MAX);
+            self.metrics.rate_limit_keys.set(known);
             rounds = (rounds + 1) % REPORTS_A_SWEEP;
             if rounds == 0
                 && let Err(error) = shared::sweep(&self.pool).await

@@ -13,7 +13,15 @@ use uuid::Uuid;
 use crate::deployment::{Clinic, Server, patient, problem};
 
 /// What anybody may call.
-const PUBLIC: [&str; 4] = ["/api/auth/login", "/livez", "/readyz", "/startupz"];
+const PUBLIC: [&str; 7] = [
+    "/api/auth/login",
+    "/livez",
+    "/readyz",
+    "/startupz",
+    "/health",
+    "/api/health",
+    "/api/health/db",
+];
 
 /// Every operation that the OpenAPI document knows and that is not public.
 fn protected(server: &Server) -> Vec<(String, RequestBuilder)> {

@@ -14,6 +14,7 @@ mod audit;
 mod audit_commands;
 mod authorisation;
 mod authority;
+mod bad_input;
 mod browsers;
 mod care_team;
 mod cluster;

@@ -12,9 +12,9 @@ fn statements(sql: &str) -> Vec<String> {
     while let Some(first) = rest.chars().next() {
         let skipped = if rest.starts_with("--") {
             rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("$$") {
+        } else if let Some(body) = rest.strip_prefix("$$") {
             // The body of a function runs later.
-            rest[2..].find("$$").map_or(rest.len(), |end| end + 4)
+            body.find("$$").map_or(rest.len(), |end| end + 4)
         } else if first == '\'' {
             rest[1..].find('\'').map_or(rest.len(), |end| end + 2)
         } else {
@@ -104,9 +104,12 @@ fn every_migration_keeps_the_rules() {
     for entry in directory {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let (version, rest) = name.split_at(4);
-        let version: u32 = version.parse().expect("four digits first");
-        assert!(rest.starts_with('_') && rest.ends_with(".sql"), "{name}");
+        let (version, rest) = name.split_once('_').expect("a number and a name");
+        assert!(
+            version.len() == 4 && rest.strip_suffix(".sql").is_some(),
+            "{name}"
+        );
+        let version: u32 = version.parse().expect("four digits");
         assert!(seen.insert(version), "{name} has the number of another");
         let sql = std::fs::read_to_string(&path).unwrap();
         let faults = faults(version, &sql);
