@@ -3,6 +3,7 @@
 
 pub mod account;
 mod audit;
+pub mod audit_log;
 pub mod care_team;
 mod connection;
 pub mod emergency_access;

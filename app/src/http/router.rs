@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
-use super::{auth, care_team, emergency_access, health, metrics, middleware, patients, users};
+use super::{audit_events, auth, care_team, emergency_access, health, metrics, middleware, patients, users};
 use crate::config::Origin;
 
 /// How long a browser may remember the answer to a preflight request (C-09).
@@ -28,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(care_team::routes())
         .merge(emergency_access::routes())
         .merge(users::routes())
+        .merge(audit_events::routes())
 }
 
 /// The API, ready to serve.

@@ -38,8 +38,8 @@ mod table;
 
 pub use document::document;
 pub use privilege::{
-    BreakGlass, CareTeams, Create, Deactivate, Delete, EmergencyAccesses, List, Patients, Privilege, Read,
-    Resource, Review, Search, Update, Users,
+    AuditEvents, BreakGlass, CareTeams, Create, Deactivate, Delete, EmergencyAccesses, List, Patients,
+    Privilege, Read, Resource, Review, Search, Update, Users,
 };
 pub use table::{Rule, TABLE};
 
@@ -117,16 +117,19 @@ pub enum ResourceKind {
     CareTeam,
     /// Accesses to patients who are not in one's care.
     EmergencyAccess,
+    /// Rows of the audit log.
+    AuditEvent,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Patient,
         Self::Session,
         Self::User,
         Self::CareTeam,
         Self::EmergencyAccess,
+        Self::AuditEvent,
     ];
 
     /// As it is written to the audit log.
@@ -137,6 +140,7 @@ impl ResourceKind {
             Self::User => "user",
             Self::CareTeam => "care_team",
             Self::EmergencyAccess => "emergency_access",
+            Self::AuditEvent => "audit_event",
         }
     }
 }
