@@ -140,6 +140,9 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
         format!("--role={}", user.role),
         format!("--password-file={PASSWORD_DIRECTORY}/password"),
     ];
+    if let Some(patient) = &user.patient {
+        args.push(format!("--patient={patient}"));
+    }
     if user.if_absent {
         args.push("--if-absent".to_owned());
     }

@@ -3,10 +3,11 @@
 
 pub mod account;
 mod audit;
+pub mod audit_chain;
+pub mod audit_log;
+pub mod audit_read;
 mod budget;
 pub mod care_team;
-pub mod audit_chain;
-pub mod audit_read;
 mod connection;
 pub mod emergency_access;
 mod error;

@@ -300,7 +300,7 @@ pub async fn replace(
     caller.changed(key.seal(&diff_of(event), &diff::between(&before, &record))?);
     // What did not change keeps its sealed form: the database tells by it which fields a caller changes.
     let sealer = Sealer { key: &key, id };
-    let sealed = |field, column, text: &str| {
+    let resealed = |field, column, text: &str| {
         changed
             .contains(&field)
             .then(|| sealer.seal(column, text))
@@ -317,14 +317,14 @@ pub async fn replace(
            RETURNING version, updated_at AS "updated_at: jiff_sqlx::Timestamp""#,
         id.0,
         number_index.as_bytes(),
-        sealed(
+        resealed(
             Field::RecordNumber,
             "record_number",
             record.record_number.expose()
         )?,
-        sealed(Field::FamilyName, "family_name", record.family_name.expose())?,
-        sealed(Field::GivenName, "given_name", record.given_name.expose())?,
-        sealed(
+        resealed(Field::FamilyName, "family_name", record.family_name.expose())?,
+        resealed(Field::GivenName, "given_name", record.given_name.expose())?,
+        resealed(
             Field::DateOfBirth,
             "date_of_birth",
             &record.date_of_birth.expose()

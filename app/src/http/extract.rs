@@ -79,6 +79,9 @@ impl<P: Privilege> Authorised<P> {
                 if error.phi_did_not_open() {
                     self.state.metrics.phi_open_failures.inc();
                 }
+                if error.outcome() == Outcome::Denied {
+                    count_denial::<P>(&self.state);
+                }
                 self.caller.record_failure(error.outcome()).await?;
                 Err(error)
             }

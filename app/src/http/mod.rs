@@ -1,5 +1,6 @@
 //! The API over HTTPS. One operation a file, below the folder of its resource.
 
+mod audit_events;
 mod auth;
 mod body;
 mod client_address;

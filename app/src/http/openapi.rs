@@ -46,6 +46,7 @@ impl Modify for Security {
         (name = "care team", description = "Who cares for a patient"),
         (name = "emergency access", description = "Patients who are not in one's care, in an emergency"),
         (name = "users", description = "Accounts, for administrators"),
+        (name = "audit", description = "Who did what, for auditors"),
         (name = "health", description = "Probes"),
     ),
 )]

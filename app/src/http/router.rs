@@ -15,8 +15,8 @@ use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
 use super::{
-    auth, care_team, emergency_access, health, idempotency, metrics, middleware, patients, rate_limit, retry,
-    trace_context, users,
+    audit_events, auth, care_team, emergency_access, health, idempotency, metrics, middleware, patients,
+    rate_limit, retry, trace_context, users,
 };
 use crate::config::Origin;
 
@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(care_team::routes())
         .merge(emergency_access::routes())
         .merge(users::routes())
+        .merge(audit_events::routes())
 }
 
 /// The API, ready to serve.

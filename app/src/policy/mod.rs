@@ -38,8 +38,8 @@ mod table;
 
 pub use document::document;
 pub use privilege::{
-    BreakGlass, CareTeams, Create, Deactivate, Delete, EmergencyAccesses, List, Patients, Privilege, Read,
-    Resource, Review, Search, Update, Users,
+    AuditEvents, BreakGlass, CareTeams, Create, Deactivate, Delete, EmergencyAccesses, List, Patients,
+    Privilege, Read, Resource, Review, Search, Update, Users,
 };
 pub use table::{Rule, TABLE};
 
@@ -137,11 +137,13 @@ pub enum ResourceKind {
     Audit,
     /// Keys of patients' records.
     Key,
+    /// Rows of the audit log.
+    AuditEvent,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Patient,
         Self::Session,
         Self::User,
@@ -149,6 +151,7 @@ impl ResourceKind {
         Self::EmergencyAccess,
         Self::Audit,
         Self::Key,
+        Self::AuditEvent,
     ];
 
     /// As it is written to the audit log.
@@ -161,6 +164,7 @@ impl ResourceKind {
             Self::EmergencyAccess => "emergency_access",
             Self::Audit => "audit",
             Self::Key => "key",
+            Self::AuditEvent => "audit_event",
         }
     }
 }

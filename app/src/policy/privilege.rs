@@ -32,6 +32,8 @@ resources! {
     CareTeams = CareTeam;
     /// Accesses to patients who are not in one's care, as a type.
     EmergencyAccesses = EmergencyAccess;
+    /// Rows of the audit log, as a type.
+    AuditEvents = AuditEvent;
 }
 
 /// An action on a kind of object, as a type.

@@ -259,3 +259,55 @@ async fn when_the_row_cannot_be_written_nothing_is_answered_and_nothing_is_chang
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     assert_eq!(list["items"][0]["version"], 1);
 }
+
+#[tokio::test]
+async fn an_auditor_reads_the_log_page_by_page_latest_first_and_finds_no_patient_in_it() {
+    let clinic = Clinic::open().await;
+    let id = clinic.admit("MRN-1").await["id"].as_str().unwrap().to_owned();
+    let auditor = clinic.employ("auditor").await;
+    let page = async |query: &str| {
+        let path = format!("/api/audit-events{query}");
+        let request = clinic.server.get(&path).bearer_auth(&auditor.token);
+        request.send().await.unwrap()
+    };
+    let latest: Value = page("").await.json().await.unwrap();
+    let rows = latest["items"].as_array().unwrap().clone();
+    let sequences: Vec<_> = rows.iter().map(|row| row["sequence"].as_i64().unwrap()).collect();
+    assert!(
+        sequences.is_sorted_by(|later, earlier| later > earlier),
+        "{sequences:?}"
+    );
+    let admission = rows
+        .iter()
+        .find(|row| row["resource"] == "patient" && row["action"] == "create")
+        .unwrap();
+    assert_eq!(admission["actorId"], json!(clinic.doctor));
+    assert_eq!(admission["actorRole"], "doctor");
+    assert_eq!(admission["resourceIds"], json!([id]));
+    assert!(!latest.to_string().contains("Nguyễn"));
+
+    let earlier: Value = page(&format!("?before={}", admission["sequence"]))
+        .await
+        .json()
+        .await
+        .unwrap();
+    let earlier = earlier["items"].as_array().unwrap();
+    assert!(!earlier.is_empty());
+    assert!(
+        earlier
+            .iter()
+            .all(|row| row["sequence"].as_i64() < admission["sequence"].as_i64())
+    );
+
+    for (query, pointer) in [
+        ("?before=0", "before"),
+        ("?before=planted", "before"),
+        ("?planted=1", ""),
+    ] {
+        let answer = page(query).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let refusal = problem(answer).await;
+        assert_eq!(refusal["errors"][0]["pointer"], pointer);
+        assert!(!refusal.to_string().contains("planted"));
+    }
+}

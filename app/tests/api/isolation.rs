@@ -130,7 +130,6 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
         [
             "_sqlx_migrations",
             "audit_checkpoint",
-            "audit_event",
             "audit_link",
             "audit_tombstone",
             "audit_unsealed",

@@ -13,7 +13,7 @@ use crate::deployment::{Clinic, Person, patient, problem};
 /// What the API offers to identified callers and the policy decides.
 ///
 /// Emergency access is last: it changes the relation to the patient.
-const OPERATIONS: [(ResourceKind, Action); 14] = [
+const OPERATIONS: [(ResourceKind, Action); 15] = [
     (ResourceKind::Patient, Action::Create),
     (ResourceKind::Patient, Action::Read),
     (ResourceKind::Patient, Action::Update),
@@ -27,11 +27,12 @@ const OPERATIONS: [(ResourceKind, Action); 14] = [
     (ResourceKind::User, Action::List),
     (ResourceKind::User, Action::Update),
     (ResourceKind::User, Action::Deactivate),
+    (ResourceKind::AuditEvent, Action::List),
     (ResourceKind::EmergencyAccess, Action::BreakGlass),
 ];
 
 /// Parts of the OpenAPI document whose operations the policy decides.
-const TAGS: [&str; 4] = ["patients", "care team", "emergency access", "users"];
+const TAGS: [&str; 5] = ["patients", "care team", "emergency access", "users", "audit"];
 
 /// One question to the table.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -51,9 +52,9 @@ impl Cell {
                 for relation in Relation::ALL {
                     let possible = match (resource, action) {
                         // A new patient, and any account: one's own is no secret to oneself.
-                        (ResourceKind::Patient, Action::Create) | (ResourceKind::User, Action::List) => {
-                            relation == Relation::None
-                        }
+                        (ResourceKind::Patient, Action::Create)
+                        | (ResourceKind::User, Action::List)
+                        | (ResourceKind::AuditEvent, _) => relation == Relation::None,
                         (ResourceKind::User, _)
                         | (ResourceKind::EmergencyAccess, Action::List | Action::Review) => {
                             matches!(relation, Relation::Own | Relation::None)
@@ -136,6 +137,7 @@ impl Case {
             (ResourceKind::EmergencyAccess, Action::Review) => server
                 .post(&format!("/api/emergency-access/{}/review", self.emergency_access))
                 .json(&json!({"verdict": "justified"})),
+            (ResourceKind::AuditEvent, Action::List) => server.get("/api/audit-events"),
             (ResourceKind::User, Action::List) => server.get("/api/users?limit=100"),
             (ResourceKind::User, Action::Update) => server
                 .put(&format!("{user}/role"))
@@ -151,6 +153,8 @@ impl Case {
         match self.cell.resource {
             ResourceKind::EmergencyAccess => self.emergency_access,
             ResourceKind::User => self.user,
+            // The latest rows are about the caller's own requests.
+            ResourceKind::AuditEvent => self.caller,
             _ => self.patient,
         }
     }
@@ -200,6 +204,7 @@ impl Case {
                 "UPDATE emergency_access SET reviewed_by = '{caller}', reviewed_at = now(), verdict = 'justified'
                  WHERE id = '{emergency_access}'"
             ),
+            (ResourceKind::AuditEvent, Action::List) => "SELECT FROM audit_event LIMIT 1".to_owned(),
             (ResourceKind::User, Action::List) => format!("SELECT FROM app_user WHERE id = '{user}'"),
             (ResourceKind::User, Action::Update) => {
                 format!("UPDATE app_user SET access_role = 'receptionist' WHERE id = '{user}'")

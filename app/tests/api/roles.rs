@@ -68,6 +68,11 @@ async fn a_nurse_in_care_changes_the_notes_but_not_the_date_of_birth() {
     let refusal = problem(answer).await;
     assert_eq!(refusal["errors"][0]["pointer"], "/dateOfBirth", "{refusal}");
     assert_eq!(refusal["errors"][0]["code"], "not_permitted");
+    let metrics = clinic.server.metrics().await;
+    assert!(
+        metrics.contains(r#"authz_denied_total{action="update",resource="patient"} 1"#),
+        "{metrics}"
+    );
     let now = read(&clinic, &path, &clinic.token).await;
     assert_eq!(
         (&now["notes"], &now["dateOfBirth"]),

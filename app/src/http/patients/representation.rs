@@ -85,6 +85,11 @@ impl Checked for PatientInput {
     }
 }
 
+/// Notes that the caller may see: null when there are none.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct ShownNotes(Option<String>);
+
 /// A patient, as the caller may see them.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -109,7 +114,7 @@ pub struct PatientOutput {
     /// Free text; absent when the caller may not see it.
     #[schema(max_length = 10_000, value_type = Option<String>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    notes: Option<Option<String>>,
+    notes: Option<ShownNotes>,
     /// When the record was made.
     #[schema(value_type = String, format = DateTime, max_length = 35)]
     created_at: Timestamp,
@@ -131,7 +136,7 @@ impl From<Patient> for PatientOutput {
             date_of_birth: record.date_of_birth.expose(),
             notes: patient
                 .shows_notes
-                .then(|| record.notes.as_ref().map(|notes| notes.expose().to_owned())),
+                .then(|| ShownNotes(record.notes.as_ref().map(|notes| notes.expose().to_owned()))),
             created_at: patient.created_at,
             updated_at: patient.updated_at,
         }
