@@ -287,9 +287,11 @@ pub async fn replace(
         return Ok(Updated::Stale);
     }
     let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key).await?;
-    let before = stored.open_with(&key)?;
+    let created_at = stored.created_at.to_jiff();
+    // A record that does not open can still be replaced with a good one.
+    let before = stored.open_with(&key).ok().map(|patient| patient.record);
     let event = caller.event_id();
-    caller.changed(key.seal(&diff_of(event), &diff::between(&before.record, &record))?);
+    caller.changed(key.seal(&diff_of(event), &diff::between(before.as_ref(), &record))?);
     let sealed = SealedRecord::seal(vault, &key, id, &record)?;
     let changed = sqlx::query!(
         r#"UPDATE patient
@@ -311,7 +313,7 @@ pub async fn replace(
         id,
         version: changed.version,
         record,
-        created_at: before.created_at,
+        created_at,
         updated_at: changed.updated_at.to_jiff(),
     })))
 }
