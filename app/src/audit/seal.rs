@@ -125,6 +125,7 @@ impl Sealer {
             return Err(SealError::Broken);
         }
         self.known = head;
+        self.metrics.audit_position.set(head.position);
         let waiting = audit_chain::unsealed(&mut transaction, BATCH).await?;
         if waiting.is_empty() {
             return Ok(false);

@@ -286,8 +286,11 @@ pub async fn replace(
     let key = vault.data_key(id.0, &stored.kek_id, &stored.data_key).await?;
     let relation = stored.relation();
     let permitted = caller.fields(relation);
-    let before = stored.record(&key, permitted.contains(&Field::Notes))?;
-    let changed = before.differences(&record);
+    // A record that does not open can still be replaced with a good one, by whom may change all of it.
+    let before = stored.record(&key, permitted.contains(&Field::Notes)).ok();
+    let changed = before
+        .as_ref()
+        .map_or_else(|| Field::ALL.to_vec(), |before| before.differences(&record));
     let forbidden: Vec<_> = changed
         .iter()
         .copied()
@@ -297,7 +300,7 @@ pub async fn replace(
         return Ok(Updated::Forbidden(forbidden));
     }
     let event = caller.event_id();
-    caller.changed(key.seal(&diff_of(event), &diff::between(&before, &record))?);
+    caller.changed(key.seal(&diff_of(event), &diff::between(before.as_ref(), &record))?);
     // What did not change keeps its sealed form: the database tells by it which fields a caller changes.
     let sealer = Sealer { key: &key, id };
     let resealed = |field, column, text: &str| {

@@ -309,3 +309,39 @@ async fn a_log_with_many_simultaneous_writers_late_commits_and_two_sealers_verif
     let answer = servers[0].get("/readyz").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_sealer_that_is_late_is_told_by_metrics_and_readiness_and_recovers_by_itself() {
+    let deployment = Deployment::new().await;
+    let mut holder = deployment.connect("postgres").await;
+    let mut lock = holder.begin().await.unwrap();
+    // The lock of the sealer: "sealer" in ASCII.
+    sqlx::query("SELECT pg_advisory_xact_lock(126879263384946)")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let mut superuser = deployment.connect("postgres").await;
+    // It may be the first minute of a month.
+    sqlx::query("SELECT create_audit_partition(now() - interval '61 seconds')")
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO audit_event (occurred_at, action, resource, outcome, request_id)
+         VALUES (now() - interval '61 seconds', 'read', 'patient', 'success', gen_random_uuid())",
+    )
+    .execute(&mut superuser)
+    .await
+    .unwrap();
+    let server = deployment.serve().await;
+    let degraded = async || {
+        let answer = server.get("/readyz").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "requests are answered");
+        answer.json::<Value>().await.unwrap()["degraded"] == "audit"
+    };
+    until("the warning", async || degraded().await.then_some(())).await;
+    assert!(server.metrics().await.contains("audit_unsealed_rows 1"));
+    lock.rollback().await.unwrap();
+    until("the recovery", async || (!degraded().await).then_some(())).await;
+    assert!(server.metrics().await.contains("audit_unsealed_rows 0"));
+}

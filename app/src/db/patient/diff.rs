@@ -18,8 +18,13 @@ fn members(record: &PatientRecord) -> [(&'static str, Option<String>); 5] {
     ]
 }
 
-/// JSON, `{"member": {"old": …, "new": …}}`. It is readable: the caller seals it and keeps nothing.
-pub(super) fn between(old: &PatientRecord, new: &PatientRecord) -> String {
+/// JSON, `{"member": {"old": …, "new": …}}`; without `old` where the old record did not open. It is readable: the caller
+/// seals it and keeps nothing.
+pub(super) fn between(old: Option<&PatientRecord>, new: &PatientRecord) -> String {
+    let Some(old) = old else {
+        let changes = members(new).map(|(name, new)| (name.to_owned(), json!({"new": new})));
+        return Value::Object(changes.into_iter().collect()).to_string();
+    };
     let changes: Map<String, Value> = members(old)
         .into_iter()
         .zip(members(new))
@@ -43,12 +48,15 @@ mod tests {
             date_of_birth: DateOfBirth::stored("1980-02-29").unwrap(),
             notes: notes.map(|notes| Notes::parse(notes).unwrap()),
         };
-        let text = between(&record("Byron", None), &record("Lovelace", Some("text")));
+        let text = between(Some(&record("Byron", None)), &record("Lovelace", Some("text")));
         let expected = json!({
             "familyName": {"old": "Byron", "new": "Lovelace"},
             "notes": {"old": null, "new": "text"},
         });
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
-        assert_eq!(between(&record("Byron", None), &record("Byron", None)), "{}");
+        let same = record("Byron", None);
+        assert_eq!(between(Some(&same), &same), "{}");
+        let replaced: Value = serde_json::from_str(&between(None, &same)).unwrap();
+        assert_eq!(replaced["familyName"], json!({"new": "Byron"}));
     }
 }
