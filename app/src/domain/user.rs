@@ -57,8 +57,9 @@ impl Role {
         }
     }
 
-    /// The role of that stored name.
+    /// The role of that stored name; the column that the previous version reads has doctors by their former name.
     pub fn parse(name: &str) -> Option<Self> {
+        let name = if name == "clinician" { "doctor" } else { name };
         Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 }
@@ -130,6 +131,15 @@ pub fn check_new_password(password: &str, email: &Email) -> Result<(), Violation
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_is_known_by_its_name_and_a_doctor_by_the_former_one() {
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+        }
+        assert_eq!(Role::parse("clinician"), Some(Role::Doctor));
+        assert_eq!(Role::parse("Doctor"), None);
+    }
 
     #[test]
     fn an_email_has_one_form() {

@@ -182,6 +182,7 @@ async fn the_serving_role_can_do_nothing_that_the_program_does_not_do() {
         "DELETE FROM patient WHERE id = $2 AND $1::uuid IS NOT NULL",
         "UPDATE patient SET created_by = $1 WHERE id = $2",
         "UPDATE app_user SET role = 'administrator' WHERE id = $1 AND $2::uuid IS NOT NULL",
+        "UPDATE app_user SET access_role = 'administrator' WHERE id = $1 AND $2::uuid IS NOT NULL",
         "DELETE FROM app_user WHERE id = $1 AND $2::uuid IS NOT NULL",
         "INSERT INTO audit_event (sequence, action, resource, outcome, request_id) VALUES (1, 'read', 'patient', $1::text, $2)",
         "INSERT INTO audit_unsealed (sequence, occurred_at) SELECT 1, now() WHERE $1::uuid <> $2::uuid",
@@ -192,6 +193,17 @@ async fn the_serving_role_can_do_nothing_that_the_program_does_not_do() {
     ] {
         refused(&mut app, statement).await;
     }
+    // Nor before there is a caller.
+    sqlx::query("SELECT set_config('app.user_id', '', false), set_config('app.role', '', false)")
+        .execute(&mut app)
+        .await
+        .unwrap();
+    refused(
+        &mut app,
+        "UPDATE app_user SET active = true WHERE id = $1 AND $2::uuid IS NOT NULL",
+    )
+    .await;
+    as_caller(&mut app, other, "clinician").await;
     for statement in [
         "CREATE TABLE mine (id int)",
         "ALTER TABLE patient DISABLE ROW LEVEL SECURITY",
