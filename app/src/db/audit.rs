@@ -48,7 +48,7 @@ pub async fn write(
 /// [`DatabaseError`].
 pub async fn is_writable(pool: &PgPool) -> Result<bool, DatabaseError> {
     let writable = sqlx::query_scalar!(
-        r#"SELECT (has_table_privilege('audit_event', 'INSERT')
+        r#"SELECT (has_column_privilege('audit_event', 'action', 'INSERT')
                    AND NOT current_setting('transaction_read_only')::boolean) AS "writable!""#
     )
     .fetch_one(pool)
