@@ -13,6 +13,7 @@ pub mod domain;
 pub mod http;
 pub mod metrics;
 pub mod policy;
+pub mod rate_limit;
 pub mod readiness;
 pub mod serve;
 pub mod telemetry;

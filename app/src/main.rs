@@ -1,15 +1,20 @@
 //! The program `medical-app`: arguments in, exit status out; everything else is in the library.
 
+mod command;
+
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use medical_app::config::{Faults, OwnerSettings, Settings, Source, variables};
+use medical_app::config::{
+    AuditSettings, Faults, MaintenanceSettings, OwnerSettings, Settings, Source, variables,
+};
 use medical_app::crypto::hash_password;
-use medical_app::domain::{Email, Role, check_new_password};
+use medical_app::domain::{Email, PatientId, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 /// Kubernetes shows the content of this file with the ended container.
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -33,9 +38,23 @@ enum Command {
     Migrate,
     /// Print the OpenAPI document.
     Openapi,
+    /// Print who may do what, as Markdown.
+    Policy,
     /// Work that needs the owner of the database.
     #[command(subcommand)]
     Admin(Admin),
+    /// Look at the audit log.
+    #[command(subcommand)]
+    Audit(command::audit::Audit),
+    /// Replace the key that wraps the patients' keys.
+    #[command(subcommand)]
+    Keys(command::keys::Keys),
+    /// Work on one patient's record that no request can do.
+    #[command(subcommand)]
+    Patients(command::patients::Patients),
+    /// Verify all data, as the owner of the database, such as after a restore: the audit log is intact, every sealed value
+    /// opens, the numbers agree. The report goes to standard output as JSON.
+    Verify,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
@@ -58,6 +77,9 @@ struct CreateUser {
     /// What the user may do.
     #[arg(long, value_enum)]
     role: Role,
+    /// Id of the patient whose account it is; for the role patient only.
+    #[arg(long, value_name = "ID", required_if_eq("role", "patient"))]
+    patient: Option<Uuid>,
     /// File that holds the password, at least 15 characters; standard input when absent.
     #[arg(long)]
     password_file: Option<PathBuf>,
@@ -140,11 +162,16 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Openapi => print(&http::openapi_document().map_err(failed)?),
+        Command::Policy => print(&medical_app::policy::document()),
         Command::Admin(Admin::CreateUser(user)) => {
-            let settings = OwnerSettings::read(&source)?;
+            let settings = AuditSettings::read(&source)?;
             telemetry::start(settings.telemetry);
             create_user(&settings, &user)
         }
+        Command::Audit(audit) => command::audit::run(&audit, &AuditSettings::read(&source)?),
+        Command::Keys(keys) => command::keys::run(&keys, &MaintenanceSettings::read(&source)?),
+        Command::Patients(patients) => command::patients::run(patients, &MaintenanceSettings::read(&source)?),
+        Command::Verify => command::verify::run(&MaintenanceSettings::read(&source)?),
         Command::Config(Config::Check) => {
             Settings::read(&source)?;
             print("The configuration is complete.\n")
@@ -163,11 +190,14 @@ fn print(text: &str) -> Result<(), Failure> {
     std::io::stdout().write_all(text.as_bytes()).map_err(failed)
 }
 
-fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failure> {
+fn create_user(settings: &AuditSettings, user: &CreateUser) -> Result<(), Failure> {
     let email = Email::parse(&user.email).map_err(|violation| failed(format!("--email {violation}")))?;
     let display_name = user.display_name.as_deref().unwrap_or(email.as_str()).trim();
     if display_name.is_empty() || display_name.chars().count() > 100 {
         return Err(failed("--display-name must have 1 to 100 characters"));
+    }
+    if user.patient.is_some() && user.role != Role::Patient {
+        return Err(failed("--patient goes with --role patient only"));
     }
     let password = read_password(user.password_file.as_ref())?;
     check_new_password(password.expose_secret(), &email)
@@ -178,10 +208,13 @@ fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failur
         display_name,
         role: user.role,
         password_hash: &password_hash,
+        patient: user.patient.map(PatientId),
     };
     let created = runtime()?.block_on(async {
         let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
-        db::user::create(&mut connection, &new).await.map_err(failed)
+        db::user::create(&mut connection, &settings.audit_key, &new)
+            .await
+            .map_err(failed)
     })?;
     match created {
         Some(id) => print(&format!("{}\n", id.0)),

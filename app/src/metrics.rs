@@ -1,8 +1,8 @@
 //! Metrics in Prometheus' format. Labels come from fixed sets: route templates, not paths.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use sqlx::PgPool;
 
@@ -24,10 +24,36 @@ pub struct Metrics {
     pub logins: IntCounterVec,
     /// `authz_denied_total{resource,action}`.
     pub denials: IntCounterVec,
+    /// `emergency_accesses_total`: each one has to be looked at.
+    pub emergency_accesses: IntCounter,
     /// `phi_open_failures_total`: stored values that did not open; anything but 0 is an incident.
     pub phi_open_failures: IntCounter,
     /// `tls_reloads_total{outcome}`: success, failure.
     pub tls_reloads: IntCounterVec,
+    /// `rate_limit_rejections_total{class,scope}`.
+    pub rate_limited: IntCounterVec,
+    /// `requests_shed_total{class}`: refused because too many were being answered.
+    pub shed: IntCounterVec,
+    /// `db_read_retries_total`: reads that were tried again after their connection was lost.
+    pub read_retries: IntCounter,
+    /// `audit_unsealed_rows`: rows of the audit log that are in no chain yet.
+    pub audit_unsealed: IntGauge,
+    /// `audit_sealing_lag_seconds`: age of the oldest of them.
+    pub audit_lag: Gauge,
+    /// `audit_chain_position`: links of the chain.
+    pub audit_position: IntGauge,
+    /// `audit_chain_intact`: 0 when the end of the chain is not the one that was signed.
+    pub audit_intact: IntGauge,
+    /// `audit_rows_not_authentic_total`: rows that were sealed although their own code did not hold or was missing.
+    pub audit_not_authentic: IntCounter,
+    /// `phi_data_keys{state}`: data keys wrapped by the active key, by another one at hand, by an unknown one.
+    pub data_keys: IntGaugeVec,
+    /// `phi_access_total{resource,action}`: answers that showed or changed records.
+    pub phi_access: IntCounterVec,
+    /// `cross_site_rejections_total`: requests that another site made a browser send.
+    pub cross_site: IntCounter,
+    /// `rate_limit_keys`: clients that this process remembers.
+    pub rate_limit_keys: IntGauge,
     pool_connections: IntGaugeVec,
     pool_limit: IntGauge,
 }
@@ -59,6 +85,10 @@ impl Metrics {
                 "Requests that the policy denied.",
                 &["resource", "action"],
             )?,
+            emergency_accesses: IntCounter::new(
+                "emergency_accesses_total",
+                "Emergency accesses to patients who are not in the user's care.",
+            )?,
             phi_open_failures: IntCounter::new(
                 "phi_open_failures_total",
                 "Stored values that did not open: damage, tampering or a wrong key.",
@@ -68,6 +98,51 @@ impl Metrics {
                 "Changes of the certificate files.",
                 &["outcome"],
             )?,
+            rate_limited: counters(
+                "rate_limit_rejections_total",
+                "Requests beyond a rate limit.",
+                &["class", "scope"],
+            )?,
+            shed: counters(
+                "requests_shed_total",
+                "Requests refused because too many were being answered.",
+                &["class"],
+            )?,
+            read_retries: IntCounter::new(
+                "db_read_retries_total",
+                "Reads tried again after their database connection was lost.",
+            )?,
+            audit_unsealed: IntGauge::new("audit_unsealed_rows", "Audit rows that are in no chain yet.")?,
+            audit_lag: Gauge::new(
+                "audit_sealing_lag_seconds",
+                "Age of the oldest audit row that is in no chain yet.",
+            )?,
+            audit_position: IntGauge::new("audit_chain_position", "Links of the audit chain.")?,
+            audit_intact: IntGauge::new(
+                "audit_chain_intact",
+                "1 while the end of the audit chain is the one that was signed.",
+            )?,
+            audit_not_authentic: IntCounter::new(
+                "audit_rows_not_authentic_total",
+                "Audit rows without a code of the program's key, or with a wrong one.",
+            )?,
+            data_keys: IntGaugeVec::new(
+                Opts::new(
+                    "phi_data_keys",
+                    "Data keys of patients, by the key that wraps them.",
+                ),
+                &["state"],
+            )?,
+            phi_access: counters(
+                "phi_access_total",
+                "Answers that showed or changed records.",
+                &["resource", "action"],
+            )?,
+            cross_site: IntCounter::new(
+                "cross_site_rejections_total",
+                "Requests that another site made a browser send.",
+            )?,
+            rate_limit_keys: IntGauge::new("rate_limit_keys", "Clients that rate limits remember here.")?,
             pool_connections: IntGaugeVec::new(
                 Opts::new("db_pool_connections", "Connections to the database."),
                 &["state"],
@@ -81,13 +156,38 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
         metrics
             .registry
+            .register(Box::new(metrics.emergency_accesses.clone()))?;
+        metrics
+            .registry
             .register(Box::new(metrics.phi_open_failures.clone()))?;
         metrics.registry.register(Box::new(metrics.tls_reloads.clone()))?;
+        metrics.register_audit()?;
+        metrics.registry.register(Box::new(metrics.data_keys.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.rate_limited.clone()))?;
+        metrics.registry.register(Box::new(metrics.shed.clone()))?;
+        metrics.registry.register(Box::new(metrics.phi_access.clone()))?;
+        metrics.registry.register(Box::new(metrics.cross_site.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.rate_limit_keys.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.read_retries.clone()))?;
         metrics
             .registry
             .register(Box::new(metrics.pool_connections.clone()))?;
         metrics.registry.register(Box::new(metrics.pool_limit.clone()))?;
         Ok(metrics)
+    }
+
+    fn register_audit(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.audit_unsealed.clone()))?;
+        self.registry.register(Box::new(self.audit_lag.clone()))?;
+        self.registry.register(Box::new(self.audit_position.clone()))?;
+        self.registry.register(Box::new(self.audit_intact.clone()))?;
+        self.registry.register(Box::new(self.audit_not_authentic.clone()))
     }
 
     /// The current values as text.

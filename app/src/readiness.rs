@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use crate::crypto::PhiVault;
-use crate::db::{KeyCheck, SchemaState, check_keys, schema_state};
+use crate::db::{KeyCheck, SchemaState, audit_is_writable, check_keys, schema_state};
 
 /// How long an answer is good: probes and curious clients cannot use up the pool.
 const CACHED: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ pub enum NotReady {
     Schema,
     /// The stored data was sealed with other keys.
     Keys,
+    /// No row of the audit log could be written, so that nothing may be answered.
+    Audit,
 }
 
 impl NotReady {
@@ -36,6 +38,7 @@ impl NotReady {
             Self::Database => "database",
             Self::Schema => "schema",
             Self::Keys => "keys",
+            Self::Audit => "audit",
         }
     }
 }
@@ -45,6 +48,7 @@ pub struct Readiness {
     pool: PgPool,
     vault: Arc<PhiVault>,
     draining: AtomicBool,
+    audit_degraded: AtomicBool,
     last: Mutex<Option<(Instant, Result<(), NotReady>)>>,
 }
 
@@ -55,6 +59,7 @@ impl Readiness {
             pool,
             vault,
             draining: AtomicBool::new(false),
+            audit_degraded: AtomicBool::new(false),
             last: Mutex::new(None),
         }
     }
@@ -67,6 +72,17 @@ impl Readiness {
     /// Whether the process was told to end.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether the audit log is being sealed as it should. A process that serves is still of use when it is not:
+    /// the rows themselves are written in the requests' own transactions.
+    pub fn set_audit_degraded(&self, degraded: bool) {
+        self.audit_degraded.store(degraded, Ordering::Relaxed);
+    }
+
+    /// Whether the audit log is sealed late or not at all.
+    pub fn is_audit_degraded(&self) -> bool {
+        self.audit_degraded.load(Ordering::Relaxed)
     }
 
     /// The answer, at most one second old.
@@ -113,8 +129,13 @@ impl Readiness {
             }
         }
         match check_keys(&self.pool, &self.vault).await {
-            Ok(KeyCheck::Match) => Ok(()),
-            Ok(KeyCheck::Mismatch) => Err(NotReady::Keys),
+            Ok(KeyCheck::Match) => {}
+            Ok(KeyCheck::Mismatch) => return Err(NotReady::Keys),
+            Err(_) => return Err(NotReady::Database),
+        }
+        match audit_is_writable(&self.pool).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(NotReady::Audit),
             Err(_) => Err(NotReady::Database),
         }
     }

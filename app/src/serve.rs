@@ -8,17 +8,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::audit::seal::Sealer;
 use crate::config::{Environment, Settings};
-use crate::crypto::{PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError};
+use crate::crypto::{
+    AuditKey, KeyError, PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError,
+};
 use crate::db;
 use crate::http::server::{Protection, serve as accept};
 use crate::http::tls::{self, TlsError};
-use crate::http::{AppState, Parts, api, metrics_only};
+use crate::http::{AppState, Parts, Places, api, metrics_only};
 use crate::metrics::Metrics;
+use crate::rate_limit::RateLimiter;
 use crate::readiness::Readiness;
 
 /// Longest time between failing readiness and refusing connections: routers need it to learn that they should stop.
 const LONGEST_NOTICE: Duration = Duration::from_secs(5);
+
+/// Longest time for connections to the database to say farewell.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why the program did not start.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +42,9 @@ pub enum ServeError {
     /// The key that signs tokens is not usable.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The key of the audit log is not usable.
+    #[error(transparent)]
+    AuditKey(#[from] KeyError),
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Passwords(#[from] PasswordError),
@@ -51,6 +61,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let Settings {
         environment,
         server,
+        limits,
         database,
         keys,
         auth,
@@ -61,18 +72,28 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
 
     let pool = db::pool(&database);
     let vault = Arc::new(PhiVault::new(&keys.ring));
+    let audit_key = Arc::new(AuditKey::new(&keys.ring.audit)?);
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Arc::new(Readiness::new(pool.clone(), vault.clone()));
+    let limiter = Arc::new(RateLimiter::new(
+        pool.clone(),
+        vault.clone(),
+        limits.quotas,
+        metrics.clone(),
+    ));
     let state = AppState::new(Parts {
         pool: pool.clone(),
-        vault,
+        vault: vault.clone(),
+        audit_key: audit_key.clone(),
         tokens: TokenAuthority::new(
             &keys.ring.token_signing,
             server.public_url.as_str(),
             auth.access_token_lifetime,
         )?,
         passwords: PasswordVerifier::new()?,
-        throttle: crate::http::LoginThrottle::default(),
+        limits: limiter.clone(),
+        places: Places::new(limits.in_flight),
+        proxies: limits.proxies,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     });
@@ -84,8 +105,14 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let metrics_listener = listen(server.metrics_listen, "metrics").await?;
 
     let mut background = JoinSet::new();
-    background.spawn(tls::follow(server.tls, content, new_identity, metrics));
+    background.spawn(tls::follow(server.tls, content, new_identity, metrics.clone()));
+    background.spawn(limiter.report());
     background.spawn(db::follow_password_file(pool.clone(), database));
+    background.spawn(db::key_rotation::measure(pool.clone(), vault, metrics.clone()));
+
+    let (stop_sealing, sealing_stopped) = watch::channel(false);
+    let sealer = Sealer::new(pool.clone(), audit_key, metrics, readiness.clone());
+    let sealing = tokio::spawn(sealer.run(sealing_stopped));
 
     let notice = notice(environment, server.shutdown_grace);
     let (stop, stopped) = watch::channel(false);
@@ -93,7 +120,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let serving = tokio::spawn(accept(
         listener,
         Protection::Tls(identities),
-        api(state.clone(), &server.allowed_origins),
+        api(state.clone(), &server.public_url, &server.allowed_origins),
         stopped,
         server.shutdown_grace.saturating_sub(notice),
     ));
@@ -115,10 +142,14 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     stop.send_replace(true);
     // A task that panicked has ended, too.
     drop(serving.await);
+    // After the last request has written its row.
+    stop_sealing.send_replace(true);
+    drop(sealing.await);
     stop_metrics.send_replace(true);
     drop(metering.await);
     background.shutdown().await;
-    pool.close().await;
+    // A connection whose peer is gone must not keep the process.
+    drop(tokio::time::timeout(LONGEST_FAREWELL, pool.close()).await);
     tracing::info!("ended");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io::Read, time::Duration};
 use anyhow::{Context, bail};
 use k8s_openapi::api::{
     batch::v1::Job,
-    core::v1::{Pod, Secret, SecretVolumeSource, Volume, VolumeMount},
+    core::v1::{EnvVar, KeyToPath, Pod, Secret, SecretVolumeSource, Volume, VolumeMount},
 };
 use kube::{
     Api, Client, Resource,
@@ -16,6 +16,7 @@ use medical_crds::names::{Component, Names};
 use crate::CreateUser;
 
 const PASSWORD_DIRECTORY: &str = "/run/secrets/medical/new-user";
+const KEYS_DIRECTORY: &str = "/run/secrets/medical/keys";
 const DEADLINE: Duration = Duration::from_mins(3);
 
 pub(crate) async fn run(user: CreateUser) -> anyhow::Result<()> {
@@ -120,15 +121,10 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
         ..ObjectMeta::default()
     });
     let name = format!("{}-user-{}", names.app(), suffix());
-    pod.volumes.get_or_insert_default().push(Volume {
-        name: "new-user".to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(name.clone()),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    });
+    let volumes = pod.volumes.get_or_insert_default();
+    volumes.push(secret_volume("new-user", name.clone(), "password"));
+    // The new user is written to the audit log, which takes that one key.
+    volumes.push(secret_volume("audit-key", names.keys_secret(), "audit"));
     let container = pod
         .containers
         .first_mut()
@@ -140,16 +136,21 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
         format!("--role={}", user.role),
         format!("--password-file={PASSWORD_DIRECTORY}/password"),
     ];
+    if let Some(patient) = &user.patient {
+        args.push(format!("--patient={patient}"));
+    }
     if user.if_absent {
         args.push("--if-absent".to_owned());
     }
     container.args = Some(args);
-    container.volume_mounts.get_or_insert_default().push(VolumeMount {
-        name: "new-user".to_owned(),
-        mount_path: PASSWORD_DIRECTORY.to_owned(),
-        read_only: Some(true),
-        ..VolumeMount::default()
+    container.env.get_or_insert_default().push(EnvVar {
+        name: "KEYS_DIRECTORY".to_owned(),
+        value: Some(KEYS_DIRECTORY.to_owned()),
+        value_from: None,
     });
+    let mounts = container.volume_mounts.get_or_insert_default();
+    mounts.push(read_only("new-user", PASSWORD_DIRECTORY));
+    mounts.push(read_only("audit-key", KEYS_DIRECTORY));
     Ok(Job {
         metadata: ObjectMeta {
             name: Some(name),
@@ -159,6 +160,33 @@ fn job(user: &CreateUser, names: &Names, template: Job) -> anyhow::Result<Job> {
         spec: Some(spec),
         status: None,
     })
+}
+
+/// One key of a Secret, as a file.
+fn secret_volume(name: &str, secret: String, key: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(0o440),
+            items: Some(vec![KeyToPath {
+                key: key.to_owned(),
+                path: key.to_owned(),
+                mode: None,
+            }]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn read_only(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
 }
 
 /// Unlikely to be taken: the nanoseconds of now. A name that is taken is refused by the API server.

@@ -15,7 +15,7 @@ mod table;
     name = "kubectl medical",
     bin_name = "kubectl medical",
     version,
-    after_help = "Examples:\n  kubectl medical render -f clinic.yaml\n  kubectl medical status clinic -n ward\n  kubectl medical create-user clinic -n ward --email doctor@example.org --role clinician < password.txt"
+    after_help = "Examples:\n  kubectl medical render -f clinic.yaml\n  kubectl medical status clinic -n ward\n  kubectl medical create-user clinic -n ward --email doctor@example.org --role doctor < password.txt"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -59,9 +59,12 @@ struct CreateUser {
     /// Address, the login name.
     #[arg(long)]
     email: String,
-    /// What the user may do: clinician or administrator.
+    /// What the user may do: doctor, nurse, radiologist, receptionist, patient, auditor or administrator.
     #[arg(long)]
     role: String,
+    /// Id of the patient whose account it is; for the role patient only.
+    #[arg(long, value_name = "ID")]
+    patient: Option<String>,
     /// File that holds the password, at least 15 characters. Default: standard input.
     #[arg(long)]
     password_file: Option<PathBuf>,

@@ -30,7 +30,7 @@ enum Output {
     File(&'static str),
 }
 
-const GENERATORS: [Generator; 2] = [
+const GENERATORS: [Generator; 3] = [
     Generator {
         package: "medical-operator",
         arguments: &["generate"],
@@ -40,6 +40,11 @@ const GENERATORS: [Generator; 2] = [
         package: "medical-app",
         arguments: &["openapi"],
         output: Output::File("app/openapi.json"),
+    },
+    Generator {
+        package: "medical-app",
+        arguments: &["policy"],
+        output: Output::File("docs/security/authorisation.md"),
     },
 ];
 

@@ -1,7 +1,7 @@
 //! The keys below `KEYS_DIRECTORY`.
 
 use super::{Faults, Source, variables};
-use crate::crypto::KeyRing;
+use crate::crypto::{AuditKey, KeyError, KeyRing};
 
 /// Settings of the keys.
 #[derive(Debug)]
@@ -16,15 +16,27 @@ impl KeySettings {
         match KeyRing::load(&directory) {
             Ok(ring) => Some(Self { ring }),
             Err(errors) => {
-                for error in errors {
-                    faults.add(
-                        variables::KEYS_DIRECTORY,
-                        error.to_string(),
-                        "put 32 random bytes there as base64url without padding",
-                    );
+                for error in &errors {
+                    unusable(error, faults);
                 }
                 None
             }
         }
     }
+}
+
+/// The key of the audit log alone, for commands that need no other.
+pub(super) fn read_audit_key(source: &Source, faults: &mut Faults) -> Option<AuditKey> {
+    let directory = source.require_path(variables::KEYS_DIRECTORY, faults)?;
+    AuditKey::load(&directory)
+        .map_err(|error| unusable(&error, faults))
+        .ok()
+}
+
+fn unusable(error: &KeyError, faults: &mut Faults) {
+    faults.add(
+        variables::KEYS_DIRECTORY,
+        error.to_string(),
+        "put 32 random bytes there as base64url without padding",
+    );
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod database;
 mod keys;
+mod limits;
 mod server;
 mod source;
 mod telemetry;
@@ -16,10 +17,13 @@ use std::fmt;
 pub use auth::AuthSettings;
 pub use database::{DatabaseSettings, DatabaseTls, password_in};
 pub use keys::KeySettings;
+pub use limits::{ForwardedHeader, LimitSettings, TrustedProxies};
 pub use server::{Origin, ServerSettings};
 pub use source::Source;
 pub use telemetry::TelemetrySettings;
 use variables::Variable;
+
+use crate::crypto::AuditKey;
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +127,8 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// Listeners, TLS, origins, shutdown.
     pub server: ServerSettings,
+    /// Limits on clients.
+    pub limits: LimitSettings,
     /// PostgreSQL, as the restricted role.
     pub database: DatabaseSettings,
     /// Keys for PHI, lookups and tokens.
@@ -143,6 +149,7 @@ impl Settings {
         let assumed = environment.unwrap_or(Environment::Production);
         let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
         let server = ServerSettings::read(source, assumed, &mut faults);
+        let limits = LimitSettings::read(source, &mut faults);
         let database = DatabaseSettings::read(source, assumed, &mut faults);
         let keys = KeySettings::read(source, &mut faults);
         let auth = AuthSettings::read(source, &mut faults);
@@ -151,6 +158,7 @@ impl Settings {
                 environment: environment?,
                 telemetry: telemetry?,
                 server: server?,
+                limits: limits?,
                 database: database?,
                 keys: keys?,
                 auth: auth?,
@@ -160,7 +168,7 @@ impl Settings {
     }
 }
 
-/// What `migrate` and `admin` need: no listener and no keys, so that these are not mounted where they are not used.
+/// What `migrate` needs: no listener and no keys, so that these are not mounted where they are not used.
 #[derive(Debug)]
 pub struct OwnerSettings {
     /// Where the program runs.
@@ -187,6 +195,75 @@ impl OwnerSettings {
                 environment: environment?,
                 telemetry: telemetry?,
                 database: database?,
+            })
+        })();
+        faults.or(settings)
+    }
+}
+
+/// What `audit` and `admin` need: the key of the audit log, and the database as its owner or as the restricted role.
+pub struct AuditSettings {
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// The key of the audit log.
+    pub audit_key: AuditKey,
+}
+
+impl AuditSettings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn read(source: &Source) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let environment = Environment::read(source, &mut faults);
+        let assumed = environment.unwrap_or(Environment::Production);
+        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
+        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let audit_key = keys::read_audit_key(source, &mut faults);
+        let settings = (|| {
+            environment?;
+            Some(Self {
+                telemetry: telemetry?,
+                database: database?,
+                audit_key: audit_key?,
+            })
+        })();
+        faults.or(settings)
+    }
+}
+
+/// What `verify`, `keys` and `patients` need: all keys, and the database as its owner.
+#[derive(Debug)]
+pub struct MaintenanceSettings {
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// Keys.
+    pub keys: KeySettings,
+}
+
+impl MaintenanceSettings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All [`Faults`] at once.
+    pub fn read(source: &Source) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let environment = Environment::read(source, &mut faults);
+        let assumed = environment.unwrap_or(Environment::Production);
+        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
+        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let keys = KeySettings::read(source, &mut faults);
+        let settings = (|| {
+            environment?;
+            Some(Self {
+                telemetry: telemetry?,
+                database: database?,
+                keys: keys?,
             })
         })();
         faults.or(settings)

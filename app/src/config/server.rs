@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::variables::Variable;
 use super::{Environment, Faults, Source, variables};
-use crate::http::tls::TlsFiles;
+use crate::http::tls::{TlsFile, TlsFiles};
+
+/// Remedy for what is wrong with the server's own certificate.
+const PAIR: &str = "mount a certificate chain and the private key that belongs to it, both PEM";
 
 /// An exact web origin: scheme, host and, when it is not the scheme's own, port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,22 +104,35 @@ fn address(variable: Variable, source: &Source, faults: &mut Faults) -> Option<S
 fn read_tls(source: &Source, faults: &mut Faults) -> Option<TlsFiles> {
     let certificate: Option<PathBuf> = source.require_path(variables::TLS_CERT_FILE, faults);
     let key = source.require_path(variables::TLS_KEY_FILE, faults);
+    let client_authority = source
+        .get(variables::CLIENT_CA_FILE)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
+    let tls_1_2 = match source.get(variables::TLS_MIN_VERSION)? {
+        "1.3" => Some(false),
+        "1.2" => Some(true),
+        _ => {
+            faults.add(variables::TLS_MIN_VERSION, "is not a version", "use 1.3 or 1.2");
+            None
+        }
+    };
     let files = TlsFiles {
         certificate: certificate?,
         key: key?,
+        client_authority,
+        tls_1_2: tls_1_2?,
     };
-    if let Err(error) = files.load() {
-        let variable = if error.concerns_key() {
-            variables::TLS_KEY_FILE
-        } else {
-            variables::TLS_CERT_FILE
+    let wrong = files.faults();
+    for error in &wrong {
+        let (variable, remedy) = match error.file() {
+            TlsFile::Certificate => (variables::TLS_CERT_FILE, PAIR),
+            TlsFile::Key => (variables::TLS_KEY_FILE, PAIR),
+            TlsFile::ClientAuthority => (
+                variables::CLIENT_CA_FILE,
+                "mount the certificate of the authority that signs services' certificates, PEM",
+            ),
         };
-        faults.add(
-            variable,
-            error.to_string(),
-            "mount a certificate chain and the private key that belongs to it, both PEM",
-        );
-        return None;
+        faults.add(variable, error.to_string(), remedy);
     }
-    Some(files)
+    wrong.is_empty().then_some(files)
 }

@@ -110,6 +110,11 @@ fn faults_of_every_concern_are_listed_together_and_none_shows_a_value() {
         .with("ACCESS_TOKEN_MINUTES", "61")
         .with("SHUTDOWN_GRACE_SECONDS", "0")
         .with("DATABASE_MAX_CONNECTIONS", "-1")
+        .with("RATE_LIMITS", "planted-value=1/1")
+        .with("REQUESTS_IN_FLIGHT", "0")
+        .with("TRUSTED_PROXIES", "planted-value")
+        .with("TRUSTED_PROXY_HEADER", "planted-value")
+        .with("CLIENT_CA_FILE", "/planted-value")
         .file("tls.key", "planted-value")
         .file("keys/audit", "planted-value")
         .file("password", "planted-value-changeme");
@@ -125,6 +130,11 @@ fn faults_of_every_concern_are_listed_together_and_none_shows_a_value() {
         "ACCESS_TOKEN_MINUTES",
         "SHUTDOWN_GRACE_SECONDS",
         "DATABASE_MAX_CONNECTIONS",
+        "RATE_LIMITS",
+        "REQUESTS_IN_FLIGHT",
+        "TRUSTED_PROXIES",
+        "TRUSTED_PROXY_HEADER",
+        "CLIENT_CA_FILE",
         "TLS_KEY_FILE",
         "KEYS_DIRECTORY",
         "DATABASE_PASSWORD_FILE",
@@ -154,6 +164,34 @@ fn weak_or_placeholder_secrets_are_faults_outside_development() {
             .with("ENVIRONMENT", environment)
             .file("keys/phi-kek", &zeros);
         assert_eq!(fixture.faulty(), ["KEYS_DIRECTORY"]);
+    }
+}
+
+#[test]
+fn nobody_is_a_trusted_proxy_unless_named_and_never_everybody() {
+    assert!(Fixture::new().read().unwrap().limits.proxies.networks.is_empty());
+    let some = Fixture::new().with("TRUSTED_PROXIES", "10.0.0.0/8, fd00::/64");
+    assert_eq!(some.read().unwrap().limits.proxies.networks.len(), 2);
+    for networks in [
+        "0.0.0.0/0",
+        "::/0",
+        "10.0.0.1",
+        "*",
+        "10.0.0.0/8,,proxy.example.org",
+    ] {
+        let fixture = Fixture::new().with("TRUSTED_PROXIES", networks);
+        assert_eq!(fixture.faulty(), ["TRUSTED_PROXIES"], "{networks}");
+    }
+}
+
+#[test]
+fn tls_1_2_is_an_explicit_choice_and_nothing_older_is_one() {
+    assert!(!Fixture::new().read().unwrap().server.tls.tls_1_2);
+    let old = Fixture::new().with("TLS_MIN_VERSION", "1.2");
+    assert!(old.read().unwrap().server.tls.tls_1_2);
+    for version in ["1.1", "1.0", "ssl", "1"] {
+        let fixture = Fixture::new().with("TLS_MIN_VERSION", version);
+        assert_eq!(fixture.faulty(), ["TLS_MIN_VERSION"], "{version}");
     }
 }
 

@@ -44,6 +44,14 @@ variables! {
         "The https origin under which clients reach the API; it is the issuer of access tokens.";
     ALLOWED_ORIGINS = "ALLOWED_ORIGINS", Some(""),
         "Exact https origins that browsers may call from, separated by commas; none means no cross-origin access.";
+    TRUSTED_PROXIES = "TRUSTED_PROXIES", Some(""),
+        "Networks of the proxies in front, separated by commas, that are believed about the client's address; none by default.";
+    TRUSTED_PROXY_HEADER = "TRUSTED_PROXY_HEADER", Some("x-forwarded-for"),
+        "x-forwarded-for or forwarded: the one header field in which those proxies tell the client's address.";
+    RATE_LIMITS = "RATE_LIMITS", Some(""),
+        "Changes to the limits, class.scope=requests/seconds separated by commas. Unchanged: login.account=5/60, login.address=60/60, read.account=60/60, read.address=300/60, write.account=60/60, write.address=300/60.";
+    REQUESTS_IN_FLIGHT = "REQUESTS_IN_FLIGHT", Some("256"),
+        "Requests of one class (login, read, write) worked on at a time, 1 to 100000; further ones get 503. Probes are not counted.";
     SHUTDOWN_GRACE_SECONDS = "SHUTDOWN_GRACE_SECONDS", Some("20"),
         "Seconds, 1 to 600, from SIGTERM until open connections are cut; readiness fails during all of them.";
     DATABASE_HOST = "DATABASE_HOST", None,
@@ -64,8 +72,12 @@ variables! {
         "PEM file of the server's certificate chain, leaf first; read again when it changes.";
     TLS_KEY_FILE = "TLS_KEY_FILE", None,
         "PEM file of the private key that belongs to the certificate; read again when it changes.";
+    TLS_MIN_VERSION = "TLS_MIN_VERSION", Some("1.3"),
+        "1.3, or 1.2 for clients that know nothing newer.";
+    CLIENT_CA_FILE = "CLIENT_CA_FILE", Some(""),
+        "PEM file of the authority that signs services' own certificates; with it, services may show one. Read again when it changes.";
     KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
-        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url.";
+        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url; during a rotation phi-kek-next or phi-kek-previous, too. The audit and admin commands read audit only.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
         "Minutes, 1 to 60, for which an access token is good.";
 }

@@ -75,7 +75,7 @@ impl SecretKey {
     }
 
     /// HMAC-SHA-256 of the message.
-    pub(super) fn hmac(&self, message: &[u8]) -> [u8; 32] {
+    pub(crate) fn hmac(&self, message: &[u8]) -> [u8; 32] {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.bytes());
         let mut tag = [0; 32];
         tag.copy_from_slice(hmac::sign(&key, message).as_ref());
@@ -93,7 +93,7 @@ impl SecretKey {
         fingerprint
     }
 
-    fn load(directory: &Path, name: &'static str) -> Result<Self, KeyError> {
+    pub(super) fn load(directory: &Path, name: &'static str) -> Result<Self, KeyError> {
         let text = std::fs::read_to_string(directory.join(name))
             .map(Zeroizing::new)
             .map_err(|error| KeyError::Unreadable(name, error.kind()))?;
@@ -123,34 +123,44 @@ pub enum KeyError {
     /// The bytes follow a pattern.
     #[error("the file {0} holds a placeholder, not random bytes")]
     Weak(&'static str),
+    /// No key pair can be made of the bytes.
+    #[error("the file {0} holds bytes that cannot be used")]
+    Unusable(&'static str),
     /// Two files hold the same bytes.
     #[error("the files {0} and {1} hold the same key")]
     Repeated(&'static str, &'static str),
 }
+
+/// Files that every deployment has.
+const REQUIRED: [&str; 4] = ["phi-kek", "blind-index", "token-signing", "audit"];
+/// Files that are there during a rotation.
+const OPTIONAL: [&str; 2] = ["phi-kek-previous", "phi-kek-next"];
 
 /// The keys of one deployment.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
     /// Wraps the data key of every patient; file `phi-kek`.
     pub phi_kek: SecretKey,
+    /// Open data keys, but wrap none: what was in use before or is going to be; files `phi-kek-previous` and
+    /// `phi-kek-next`, where they are mounted.
+    pub other_phi_keks: Vec<SecretKey>,
     /// Keys the lookups over encrypted columns; file `blind-index`.
     pub blind_index: SecretKey,
     /// Ed25519 seed that signs access tokens; file `token-signing`.
     pub token_signing: SecretKey,
-    /// For the keyed chain of the audit log; file `audit`. Nothing is keyed with it yet: it is loaded so that a missing or
-    /// weak file is a fault of the configuration from the first day.
+    /// For the codes, links and signatures of the audit log; file `audit`.
     pub audit: SecretKey,
 }
 
 impl KeyRing {
-    /// Reads the four files.
+    /// Reads the files.
     ///
     /// # Errors
     /// Every fault of every file.
     pub fn load(directory: &Path) -> Result<Self, Vec<KeyError>> {
         let mut errors = Vec::new();
         let mut loaded: Vec<(&'static str, SecretKey)> = Vec::new();
-        for name in ["phi-kek", "blind-index", "token-signing", "audit"] {
+        for name in REQUIRED.into_iter().chain(OPTIONAL) {
             match SecretKey::load(directory, name) {
                 Ok(key) => {
                     if let Some((other, _)) = loaded.iter().find(|(_, known)| known.bytes() == key.bytes()) {
@@ -158,17 +168,18 @@ impl KeyRing {
                     }
                     loaded.push((name, key));
                 }
+                Err(KeyError::Unreadable(_, io::ErrorKind::NotFound)) if OPTIONAL.contains(&name) => {}
                 Err(error) => errors.push(error),
             }
         }
-        let keys: Result<[_; 4], _> = loaded
-            .into_iter()
-            .map(|(_, key)| key)
-            .collect::<Vec<_>>()
-            .try_into();
-        match keys {
-            Ok([phi_kek, blind_index, token_signing, audit]) if errors.is_empty() => Ok(Self {
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut keys = loaded.into_iter().map(|(_, key)| key);
+        match (keys.next(), keys.next(), keys.next(), keys.next()) {
+            (Some(phi_kek), Some(blind_index), Some(token_signing), Some(audit)) => Ok(Self {
                 phi_kek,
+                other_phi_keks: keys.collect(),
                 blind_index,
                 token_signing,
                 audit,
@@ -204,7 +215,16 @@ mod tests {
             ("token-signing", &third),
             ("audit", &fourth),
         ]);
-        assert!(KeyRing::load(directory.path()).is_ok());
+        let ring = KeyRing::load(directory.path()).unwrap();
+        assert!(ring.other_phi_keks.is_empty());
+        std::fs::write(directory.path().join("phi-kek-previous"), random_text()).unwrap();
+        let ring = KeyRing::load(directory.path()).unwrap();
+        assert_eq!(ring.other_phi_keks.len(), 1);
+        std::fs::write(directory.path().join("phi-kek-next"), "short").unwrap();
+        assert_eq!(
+            KeyRing::load(directory.path()).unwrap_err(),
+            [KeyError::Malformed("phi-kek-next")]
+        );
     }
 
     #[test]

@@ -3,16 +3,20 @@
 //! Everything is built on aws-lc-rs, the provider that TLS uses too, so that one library has to be trusted and kept
 //! current (ASVS 11.1). Random bytes come from its generator.
 
+mod audit_key;
 mod blind_index;
 mod envelope;
+mod kek;
 mod key;
 mod password;
 mod token;
 mod vault;
 
+pub use audit_key::{AuditKey, DIGEST_BYTES, Digest};
 pub use blind_index::BlindIndex;
 pub use envelope::{Location, OpenError, SealError};
+pub use kek::{KeyEncryptionKey, MountedKek, Pending};
 pub use key::{KeyError, KeyRing, SecretKey};
 pub use password::{PasswordError, PasswordVerifier, hash_password};
 pub use token::{Claims, TokenAuthority, TokenError};
-pub use vault::{DataKey, KekId, PhiVault, WrappedKey};
+pub use vault::{DataKey, KekId, PhiVault, RewrapError, WrappedKey};

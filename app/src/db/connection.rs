@@ -1,15 +1,22 @@
 //! Connections: one pool for serving, one plain connection for the owner's work.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::config::{DatabaseSettings, DatabaseTls, password_in};
 
 /// How long a request waits for a connection before it is told to try again.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection that comes back may take to answer: longer than any statement that may still run on it.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a connection that is given up may take to say farewell.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Time between two attempts to exchange a connection.
+const RECONNECT: Duration = Duration::from_millis(500);
 /// Connections are renewed, so that load spreads again after a failover and changed settings take effect.
 const LONGEST_LIFE: Duration = Duration::from_mins(30);
 /// Idle connections are given back.
@@ -48,13 +55,49 @@ fn serving_options(settings: &DatabaseSettings, password: &SecretString) -> PgCo
 }
 
 /// The pool for serving. It connects when it is first used, so that a database that starts later is no fault.
+///
+/// sqlx asks a connection that comes back whether it still works, and says farewell to one that does not, both without a
+/// time limit. When the peer is gone without a word, as after a failover, the connection's place in the pool would be
+/// lost for good (sqlx #4349). So it is asked here first, with a time limit, and exchanged when it is silent. What is left
+/// of the fault is a connection that passes its longest life while it is silent.
 pub fn pool(settings: &DatabaseSettings) -> PgPool {
-    PgPoolOptions::new()
+    let this = Arc::new(OnceLock::<PgPool>::new());
+    let exchanging = this.clone();
+    let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(LONGEST_LIFE)
         .idle_timeout(LONGEST_IDLE)
-        .connect_lazy_with(serving_options(settings, &settings.password))
+        .after_release(move |connection, _| {
+            let pool = exchanging.clone();
+            Box::pin(async move {
+                match tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
+                    Ok(answer) => answer?,
+                    Err(_) => exchange(connection, pool.get().ok_or(sqlx::Error::PoolClosed)?).await?,
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(serving_options(settings, &settings.password));
+    // The pool lives as long as the process.
+    this.get_or_init(|| pool.clone());
+    pool
+}
+
+/// Puts a new connection into the place of one, as soon as there is a database to connect to.
+async fn exchange(connection: &mut PgConnection, pool: &PgPool) -> Result<(), sqlx::Error> {
+    loop {
+        if pool.is_closed() {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        let options = pool.connect_options();
+        if let Ok(Ok(new)) = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await {
+            let old = std::mem::replace(connection, new);
+            tokio::spawn(tokio::time::timeout(FAREWELL, old.close()));
+            return Ok(());
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
 }
 
 /// Keeps the pool's password equal to its file, for new connections; open ones stay good. Runs until it is dropped.

@@ -27,6 +27,18 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// Whether the connection was lost or the primary changed, so that the same read may succeed on another connection at
+    /// once. Being out of connections or out of time is not of that kind: another try would only add to the load.
+    pub fn connection_lost(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Io(_)) => true,
+            Self::Unavailable(_) => self.sqlstate().is_some_and(|code| {
+                code.starts_with("08") || matches!(code.as_str(), "57P01" | "57P02" | "57P03" | "25006")
+            }),
+            _ => false,
+        }
+    }
+
     /// The SQLSTATE, which says what happened without saying to which values.
     pub fn sqlstate(&self) -> Option<String> {
         match self {

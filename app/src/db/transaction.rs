@@ -1,14 +1,17 @@
 //! The transaction in which a caller works: it knows who they are, what they may do, and records what they did.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::budget::{Budget, setting};
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::domain::{Role, UserId};
-use crate::policy::{Privilege, permits};
+use crate::crypto::AuditKey;
+use crate::domain::{Patient, Role, UserId};
+use crate::policy::{Field, Privilege, Relation, fields, permits};
 
 /// A transaction under the caller's row-level-security context, for one [`Privilege`].
 ///
@@ -16,7 +19,9 @@ use crate::policy::{Privilege, permits};
 pub struct CallerTransaction<P> {
     transaction: Transaction<'static, Postgres>,
     pool: PgPool,
+    audit_key: Arc<AuditKey>,
     user: UserId,
+    role: Role,
     event: AuditEvent,
     privilege: PhantomData<P>,
 }
@@ -43,31 +48,39 @@ impl<P: Privilege> CallerTransaction<P> {
     ///
     /// # Errors
     /// [`BeginError`].
-    pub async fn begin(pool: &PgPool, user: UserId, origin: RequestOrigin) -> Result<Self, BeginError> {
+    pub async fn begin(
+        pool: &PgPool,
+        audit_key: &Arc<AuditKey>,
+        user: UserId,
+        origin: RequestOrigin,
+    ) -> Result<Self, BeginError> {
+        let budget = Budget::of(P::ACTION);
         let mut transaction = pool.begin().await.map_err(DatabaseError::from)?;
         // `true`: the settings end with the transaction, so that the pool hands no context to the next caller.
         let context = sqlx::query!(
-            r#"SELECT role, set_config('app.user_id', id::text, true) AS caller,
-                      set_config('app.role', role, true) AS caller_role
+            r#"SELECT access_role, set_config('app.user_id', id::text, true) AS caller,
+                      set_config('app.role', access_role, true) AS caller_role,
+                      set_config('statement_timeout', $2, true) AS statement_timeout,
+                      set_config('lock_timeout', $3, true) AS lock_timeout
                FROM app_user WHERE id = $1 AND active"#,
-            user.0
+            user.0,
+            setting(budget.statement),
+            setting(budget.lock)
         )
         .fetch_optional(&mut *transaction)
         .await
         .map_err(DatabaseError::from)?
         .ok_or(BeginError::Unauthenticated)?;
-        let role = Role::parse(&context.role).ok_or(BeginError::Unauthenticated)?;
+        let role = Role::parse(&context.access_role).ok_or(BeginError::Unauthenticated)?;
         let caller = Self {
             transaction,
             pool: pool.clone(),
+            audit_key: audit_key.clone(),
             user,
+            role,
             event: AuditEvent {
                 actor: Some((user, role)),
-                action: P::ACTION,
-                resource: P::RESOURCE,
-                resource_ids: Vec::new(),
-                outcome: Outcome::Success,
-                origin,
+                ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Success, origin)
             },
             privilege: PhantomData,
         };
@@ -84,9 +97,32 @@ impl<P: Privilege> CallerTransaction<P> {
         self.user
     }
 
+    /// The fields that the caller may see or change of an object to which they stand in this relation.
+    pub fn fields(&self, relation: Relation) -> &'static [Field] {
+        fields(self.role, P::RESOURCE, P::ACTION, relation)
+    }
+
     /// Names a record that this is about, for the audit log.
     pub fn concerns(&mut self, record: Uuid) {
         self.event.resource_ids.push(record);
+    }
+
+    /// Names a patient who is shown, and remembers when nothing but an emergency access shows them.
+    pub fn shows(&mut self, patient: &Patient) {
+        self.concerns(patient.id.0);
+        if patient.relation == Relation::Emergency {
+            self.event.outcome = Outcome::Emergency;
+        }
+    }
+
+    /// Id of the row that this will leave in the audit log; what changed is sealed for it.
+    pub(super) fn event_id(&self) -> Uuid {
+        self.event.id
+    }
+
+    /// Adds to the row what changed, sealed.
+    pub(super) fn changed(&mut self, diff: Vec<u8>) {
+        self.event.diff = Some(diff);
     }
 
     /// For the queries of this module's siblings only: whoever has it can do what row-level security permits.
@@ -99,9 +135,17 @@ impl<P: Privilege> CallerTransaction<P> {
     /// # Errors
     /// [`DatabaseError`]; nothing happened then.
     pub async fn record(mut self) -> Result<(), DatabaseError> {
-        write_audit(&mut *self.transaction, &self.event).await?;
+        write_audit(&mut *self.transaction, &self.audit_key, &self.event).await?;
         self.transaction.commit().await?;
         Ok(())
+    }
+
+    /// Undoes everything without a record, for an operation that turned out to be another one.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn abandon(self) -> Result<(), DatabaseError> {
+        Ok(self.transaction.rollback().await?)
     }
 
     /// Undoes everything and records how it ended.
@@ -110,8 +154,9 @@ impl<P: Privilege> CallerTransaction<P> {
     /// [`DatabaseError`].
     pub async fn record_failure(mut self, outcome: Outcome) -> Result<(), DatabaseError> {
         self.event.outcome = outcome;
+        self.event.diff = None;
         // The failed statement may have spoiled the transaction, so the row gets its own.
         self.transaction.rollback().await?;
-        write_audit(&self.pool, &self.event).await
+        write_audit(&self.pool, &self.audit_key, &self.event).await
     }
 }

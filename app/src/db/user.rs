@@ -1,11 +1,14 @@
 //! Users.
 
+use std::collections::HashMap;
+
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{DatabaseError, write_audit};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::domain::{Email, Role, UserId};
+use crate::crypto::AuditKey;
+use crate::domain::{Email, PatientId, Role, UserId};
 use crate::policy::{Action, ResourceKind};
 
 /// What login has to know about a user. There is no Debug: it holds the password's hash.
@@ -28,7 +31,7 @@ pub struct Credentials {
 /// [`DatabaseError`].
 pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credentials>, DatabaseError> {
     let row = sqlx::query!(
-        "SELECT id, role, display_name, active, password_hash FROM app_user WHERE email = $1",
+        "SELECT id, access_role, display_name, active, password_hash FROM app_user WHERE email = $1",
         email.as_str()
     )
     .fetch_optional(pool)
@@ -36,7 +39,7 @@ pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credenti
     Ok(row.and_then(|row| {
         Some(Credentials {
             id: UserId(row.id),
-            role: Role::parse(&row.role)?,
+            role: Role::parse(&row.access_role)?,
             display_name: row.display_name,
             active: row.active,
             password_hash: row.password_hash,
@@ -49,10 +52,27 @@ pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credenti
 /// # Errors
 /// [`DatabaseError`].
 pub async fn active_role(pool: &PgPool, user: UserId) -> Result<Option<Role>, DatabaseError> {
-    let role = sqlx::query_scalar!("SELECT role FROM app_user WHERE id = $1 AND active", user.0)
-        .fetch_optional(pool)
-        .await?;
+    let role = sqlx::query_scalar!(
+        "SELECT access_role FROM app_user WHERE id = $1 AND active",
+        user.0
+    )
+    .fetch_optional(pool)
+    .await?;
     Ok(role.and_then(|role| Role::parse(&role)))
+}
+
+/// Names for display of these users.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn names(
+    connection: &mut PgConnection,
+    users: &[Uuid],
+) -> Result<HashMap<Uuid, String>, DatabaseError> {
+    let rows = sqlx::query!("SELECT id, display_name FROM app_user WHERE id = ANY($1)", users)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.display_name)).collect())
 }
 
 /// A user to be made.
@@ -65,41 +85,69 @@ pub struct NewUser<'a> {
     pub role: Role,
     /// PHC string.
     pub password_hash: &'a str,
+    /// The patient whose account it is; there for [`Role::Patient`] and for nobody else.
+    pub patient: Option<PatientId>,
+}
+
+/// Name of the constraint that an account for an unknown patient breaks.
+const PATIENT_KNOWN: &str = "app_user_patient_known";
+/// Name of the constraint that a second account for a patient breaks.
+const ONE_ACCOUNT: &str = "app_user_one_account_a_patient";
+
+/// Why no user was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateUserError {
+    /// The patient is not there.
+    #[error("there is no patient with this id")]
+    UnknownPatient,
+    /// The patient has an account.
+    #[error("the patient has an account already")]
+    SecondAccount,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<sqlx::Error> for CreateUserError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some(PATIENT_KNOWN) => Self::UnknownPatient,
+            Some(ONE_ACCOUNT) => Self::SecondAccount,
+            _ => Self::Database(error.into()),
+        }
+    }
 }
 
 /// Makes a user, as the owner, and records it. Gives nothing when the address is taken.
 ///
 /// # Errors
-/// [`DatabaseError`].
+/// [`CreateUserError`].
 pub async fn create(
     connection: &mut PgConnection,
+    audit_key: &AuditKey,
     user: &NewUser<'_>,
-) -> Result<Option<UserId>, DatabaseError> {
+) -> Result<Option<UserId>, CreateUserError> {
     let mut transaction = connection.begin().await?;
     let id = sqlx::query_scalar!(
-        "INSERT INTO app_user (id, email, display_name, role, password_hash) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO app_user (id, email, display_name, access_role, password_hash, patient_id)
+         VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (email) DO NOTHING RETURNING id",
         Uuid::now_v7(),
         user.email.as_str(),
         user.display_name,
         user.role.as_str(),
-        user.password_hash
+        user.password_hash,
+        user.patient.map(|patient| patient.0)
     )
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(id) = id {
+        let origin = RequestOrigin::internal();
         let event = AuditEvent {
-            actor: None,
-            action: Action::Create,
-            resource: ResourceKind::User,
             resource_ids: vec![id],
-            outcome: Outcome::Success,
-            origin: RequestOrigin {
-                request_id: Uuid::now_v7(),
-                client_address: None,
-            },
+            ..AuditEvent::new(Action::Create, ResourceKind::User, Outcome::Success, origin)
         };
-        write_audit(&mut *transaction, &event).await?;
+        write_audit(&mut *transaction, audit_key, &event).await?;
     }
     transaction.commit().await?;
     Ok(id.map(UserId))

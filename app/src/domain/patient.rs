@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Phi, Violation};
+use super::{Phi, Relation, Violation};
 
 /// Identity of a patient's record: random and time-ordered (UUID version 7), meaningless outside this system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
@@ -186,6 +186,43 @@ impl Notes {
     }
 }
 
+/// A member of a patient's record, for rules about single ones (ASVS 8.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The institution's number.
+    RecordNumber,
+    /// Family name.
+    FamilyName,
+    /// Given name or names.
+    GivenName,
+    /// Date of birth.
+    DateOfBirth,
+    /// Free text.
+    Notes,
+}
+
+impl Field {
+    /// Every field.
+    pub const ALL: [Self; 5] = [
+        Self::RecordNumber,
+        Self::FamilyName,
+        Self::GivenName,
+        Self::DateOfBirth,
+        Self::Notes,
+    ];
+
+    /// As it is called in JSON.
+    pub fn member(self) -> &'static str {
+        match self {
+            Self::RecordNumber => "recordNumber",
+            Self::FamilyName => "familyName",
+            Self::GivenName => "givenName",
+            Self::DateOfBirth => "dateOfBirth",
+            Self::Notes => "notes",
+        }
+    }
+}
+
 /// What is recorded about a patient.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PatientRecord {
@@ -201,10 +238,46 @@ pub struct PatientRecord {
     pub notes: Option<Notes>,
 }
 
-/// A stored patient.
+impl PatientRecord {
+    /// One text for the whole record, the same for two records only when they are the same: no value can hold the
+    /// separator. It is protected health information.
+    pub fn canonical(&self) -> String {
+        let notes = self.notes.as_ref().map_or("", Notes::expose);
+        let date = self.date_of_birth.expose();
+        [
+            "patient",
+            self.record_number.expose(),
+            self.family_name.expose(),
+            self.given_name.expose(),
+            &date,
+            notes,
+        ]
+        .join("\0")
+    }
+
+    /// The fields in which two records differ.
+    pub fn differences(&self, other: &Self) -> Vec<Field> {
+        Field::ALL
+            .into_iter()
+            .filter(|field| match field {
+                Field::RecordNumber => self.record_number != other.record_number,
+                Field::FamilyName => self.family_name != other.family_name,
+                Field::GivenName => self.given_name != other.given_name,
+                Field::DateOfBirth => self.date_of_birth != other.date_of_birth,
+                Field::Notes => self.notes != other.notes,
+            })
+            .collect()
+    }
+}
+
+/// A stored patient, as a caller may see them.
 pub struct Patient {
     /// Identity.
     pub id: PatientId,
+    /// How the caller stands to the patient.
+    pub relation: Relation,
+    /// Whether the caller may see the notes; if not, the record has none here.
+    pub shows_notes: bool,
     /// Counts the changes, from 1; the entity tag of the record.
     pub version: i64,
     /// What is recorded.

@@ -15,26 +15,51 @@ pub struct UserId(pub Uuid);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Cares for patients and sees those only.
-    Clinician,
+    /// Cares for patients and sees those only. Formerly called clinician.
+    #[value(alias = "clinician")]
+    Doctor,
+    /// Cares for patients and sees those only.
+    Nurse,
+    /// Reads the records of patients in care.
+    Radiologist,
+    /// Keeps every patient's demographics; sees no notes.
+    Receptionist,
+    /// Sees their own record.
+    Patient,
+    /// Reads the audit log; sees no patient.
+    Auditor,
     /// Manages users; sees no patient.
     Administrator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 2] = [Self::Clinician, Self::Administrator];
+    pub const ALL: [Self; 7] = [
+        Self::Doctor,
+        Self::Nurse,
+        Self::Radiologist,
+        Self::Receptionist,
+        Self::Patient,
+        Self::Auditor,
+        Self::Administrator,
+    ];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Clinician => "clinician",
+            Self::Doctor => "doctor",
+            Self::Nurse => "nurse",
+            Self::Radiologist => "radiologist",
+            Self::Receptionist => "receptionist",
+            Self::Patient => "patient",
+            Self::Auditor => "auditor",
             Self::Administrator => "administrator",
         }
     }
 
-    /// The role of that stored name.
+    /// The role of that stored name; the column that the previous version reads has doctors by their former name.
     pub fn parse(name: &str) -> Option<Self> {
+        let name = if name == "clinician" { "doctor" } else { name };
         Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 }
@@ -106,6 +131,15 @@ pub fn check_new_password(password: &str, email: &Email) -> Result<(), Violation
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_is_known_by_its_name_and_a_doctor_by_the_former_one() {
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.as_str()), Some(role));
+        }
+        assert_eq!(Role::parse("clinician"), Some(Role::Doctor));
+        assert_eq!(Role::parse("Doctor"), None);
+    }
 
     #[test]
     fn an_email_has_one_form() {

@@ -47,7 +47,7 @@ impl Faults {
         let result = value
             .ok_or_else(|| Violation::new("required", "is required"))
             .and_then(parse);
-        result.map_err(|violation| self.add(member, violation)).ok()
+        self.taken(member, result)
     }
 
     /// The value of a member that may be absent, null or empty.
@@ -60,6 +60,11 @@ impl Faults {
         value
             .filter(|value| !value.trim().is_empty())
             .and_then(|value| self.required(member, Some(value), parse))
+    }
+
+    /// The value of a member that was checked elsewhere.
+    pub fn taken<T>(&mut self, member: &str, value: Result<T, Violation>) -> Option<T> {
+        value.map_err(|violation| self.add(member, violation)).ok()
     }
 
     fn add(&mut self, member: &str, violation: Violation) {
@@ -101,6 +106,14 @@ pub async fn read<B: Checked>(headers: &HeaderMap, body: Body) -> Result<B::Vali
         .and_then(|value| value.split(';').next())
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
     if !is_json {
+        return Err(ProblemCode::UnsupportedMediaType.into());
+    }
+    // Nothing is decompressed, so that a small body cannot become a large one (ASVS 5.2.1).
+    if headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|encoding| encoding != "identity")
+    {
         return Err(ProblemCode::UnsupportedMediaType.into());
     }
     let declared = headers
@@ -241,6 +254,10 @@ mod tests {
         let error = read::<Named>(&headers("text/plain"), Body::from("{}"))
             .await
             .unwrap_err();
+        assert!(format!("{error:?}").contains("UnsupportedMediaType"));
+        let mut compressed = headers("application/json");
+        compressed.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+        let error = read::<Named>(&compressed, Body::from("{}")).await.unwrap_err();
         assert!(format!("{error:?}").contains("UnsupportedMediaType"));
     }
 }

@@ -8,11 +8,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::middleware::current_request_id;
+use super::retry::MayPass;
 use crate::audit::Outcome;
 use crate::crypto::PasswordError;
 use crate::db::patient::RECORD_NUMBER_UNIQUE;
 use crate::db::{BeginError, DatabaseError};
-use crate::domain::Violation;
+use crate::domain::{Field, Violation};
 
 /// Kinds of problems. The names are part of the contract: they are never changed, only added to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -26,6 +27,10 @@ pub enum ProblemCode {
     InvalidCredentials,
     /// The caller's role may not do this.
     Forbidden,
+    /// Another site made a browser send this.
+    CrossSiteRequest,
+    /// Nobody does this to or for themselves.
+    AnotherPersonNeeded,
     /// There is no such thing, or none that the caller may know of.
     NotFound,
     /// The path does not know the method.
@@ -34,11 +39,17 @@ pub enum ProblemCode {
     RequestTimeout,
     /// Another patient has this record number.
     RecordNumberTaken,
+    /// A request with this `Idempotency-Key` is being answered at this moment.
+    RequestInProgress,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyKeyReused,
+    /// The review is closed.
+    ReviewedAlready,
     /// The record was changed in the meantime.
     PreconditionFailed,
     /// The body is too large.
     BodyTooLarge,
-    /// The body is not `application/json`.
+    /// The body is not `application/json`, or compressed.
     UnsupportedMediaType,
     /// Members of the request break rules; `errors` lists them.
     ValidationFailed,
@@ -57,15 +68,15 @@ impl ProblemCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::CrossSiteRequest | Self::AnotherPersonNeeded => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RecordNumberTaken => StatusCode::CONFLICT,
+            Self::RecordNumberTaken | Self::RequestInProgress | Self::ReviewedAlready => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ValidationFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -79,13 +90,18 @@ impl ProblemCode {
             Self::Unauthenticated => "A valid access token is needed.",
             Self::InvalidCredentials => "Invalid credentials",
             Self::Forbidden => "Your role may not do this.",
+            Self::CrossSiteRequest => "Another site may not make a browser send this.",
+            Self::AnotherPersonNeeded => "Somebody else has to do this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
             Self::RequestTimeout => "The request took too long to arrive.",
             Self::RecordNumberTaken => "Another patient has this record number.",
+            Self::RequestInProgress => "A request with this Idempotency-Key is being answered; ask again.",
+            Self::IdempotencyKeyReused => "This Idempotency-Key was used for another request.",
+            Self::ReviewedAlready => "The review is closed.",
             Self::PreconditionFailed => "The record was changed in the meantime; read it again.",
             Self::BodyTooLarge => "The body is too large.",
-            Self::UnsupportedMediaType => "The body has to be application/json.",
+            Self::UnsupportedMediaType => "The body has to be application/json, not compressed.",
             Self::ValidationFailed => "Members of the request are not valid.",
             Self::PreconditionRequired => "A change needs If-Match with the record's ETag.",
             Self::TooManyRequests => "Too many requests. Please try again later.",
@@ -157,6 +173,7 @@ pub struct ApiError {
     errors: Vec<FieldFault>,
     retry_after_seconds: Option<u64>,
     phi_did_not_open: bool,
+    connection_lost: bool,
 }
 
 impl From<ProblemCode> for ApiError {
@@ -166,6 +183,7 @@ impl From<ProblemCode> for ApiError {
             errors: Vec::new(),
             retry_after_seconds: None,
             phi_did_not_open: false,
+            connection_lost: false,
         }
     }
 }
@@ -176,6 +194,20 @@ impl ApiError {
         Self {
             errors,
             ..ProblemCode::ValidationFailed.into()
+        }
+    }
+
+    /// The caller's role may not change these fields.
+    pub fn forbidden_fields(fields: &[Field]) -> Self {
+        let fault = |field: &Field| {
+            FieldFault::new(
+                format!("/{}", field.member()),
+                Violation::new("not_permitted", "must not be changed by your role"),
+            )
+        };
+        Self {
+            errors: fields.iter().map(fault).collect(),
+            ..ProblemCode::Forbidden.into()
         }
     }
 
@@ -210,8 +242,13 @@ impl ApiError {
     pub fn outcome(&self) -> Outcome {
         match self.code {
             ProblemCode::NotFound => Outcome::NotFound,
-            ProblemCode::Forbidden | ProblemCode::InvalidCredentials => Outcome::Denied,
-            ProblemCode::RecordNumberTaken => Outcome::Conflict,
+            ProblemCode::Forbidden | ProblemCode::AnotherPersonNeeded | ProblemCode::InvalidCredentials => {
+                Outcome::Denied
+            }
+            ProblemCode::RecordNumberTaken
+            | ProblemCode::RequestInProgress
+            | ProblemCode::IdempotencyKeyReused
+            | ProblemCode::ReviewedAlready => Outcome::Conflict,
             ProblemCode::PreconditionFailed | ProblemCode::PreconditionRequired => Outcome::Stale,
             _ => Outcome::Failed,
         }
@@ -221,13 +258,17 @@ impl ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         let sqlstate = error.sqlstate().unwrap_or_default();
+        let connection_lost = error.connection_lost();
         match error {
             DatabaseError::Conflict(constraint) if constraint == RECORD_NUMBER_UNIQUE => {
                 ProblemCode::RecordNumberTaken.into()
             }
             DatabaseError::Unavailable(cause) => {
                 tracing::warn!(error = %cause, sqlstate, "the database is not available");
-                Self::unavailable()
+                Self {
+                    connection_lost,
+                    ..Self::unavailable()
+                }
             }
             DatabaseError::Open(cause) => Self {
                 phi_did_not_open: true,
@@ -280,6 +321,10 @@ impl IntoResponse for ApiError {
         if self.code == ProblemCode::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.connection_lost {
+            response.extensions_mut().insert(MayPass);
+        }
+        let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

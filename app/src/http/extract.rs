@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::body::{self, Checked};
 use super::error::{ApiError, ProblemCode};
+use super::rate_limit::count_user;
 use super::state::AppState;
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
 use crate::db::{BeginError, CallerTransaction, user, write_audit};
@@ -35,8 +36,16 @@ impl<T: IntoResponse> IntoResponse for Recorded<T> {
 }
 
 impl<P: Privilege> Authorised<P> {
-    async fn begin(state: &AppState, user: UserId, origin: RequestOrigin) -> Result<Self, ApiError> {
-        match CallerTransaction::begin(&state.pool, user, origin).await {
+    /// Begins for a user whose identity is proven.
+    ///
+    /// # Errors
+    /// What keeps the user from using the privilege.
+    pub(super) async fn begin(
+        state: &AppState,
+        user: UserId,
+        origin: RequestOrigin,
+    ) -> Result<Self, ApiError> {
+        match CallerTransaction::begin(&state.pool, &state.audit_key, user, origin).await {
             Ok(caller) => Ok(Self {
                 caller,
                 state: state.clone(),
@@ -59,11 +68,19 @@ impl<P: Privilege> Authorised<P> {
         match result {
             Ok(answer) => {
                 self.caller.record().await?;
+                self.state
+                    .metrics
+                    .phi_access
+                    .with_label_values(&[P::RESOURCE.as_str(), P::ACTION.as_str()])
+                    .inc();
                 Ok(Recorded(answer))
             }
             Err(error) => {
                 if error.phi_did_not_open() {
                     self.state.metrics.phi_open_failures.inc();
+                }
+                if error.outcome() == Outcome::Denied {
+                    count_denial::<P>(&self.state);
                 }
                 self.caller.record_failure(error.outcome()).await?;
                 Err(error)
@@ -76,8 +93,9 @@ impl<P: Privilege> FromRequestParts<AppState> for Authorised<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let user = authenticate(parts, state)?;
-        Self::begin(state, user, origin(parts)).await
+        let (user, origin) = authenticate(parts, state)?;
+        count_user(parts, state, user).await?;
+        Self::begin(state, user, origin).await
     }
 }
 
@@ -97,8 +115,8 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let user = authenticate(&parts, state)?;
-        let origin = origin(&parts);
+        let (user, origin) = authenticate(&parts, state)?;
+        count_user(&parts, state, user).await?;
         authorise::<P>(state, user, origin).await?;
         let body = body::read::<B>(&parts.headers, body).await?;
         let access = Authorised::begin(state, user, origin).await?;
@@ -121,13 +139,9 @@ async fn authorise<P: Privilege>(
     count_denial::<P>(state);
     let event = AuditEvent {
         actor: Some((user, role)),
-        action: P::ACTION,
-        resource: P::RESOURCE,
-        resource_ids: Vec::new(),
-        outcome: Outcome::Denied,
-        origin,
+        ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Denied, origin)
     };
-    write_audit(&state.pool, &event).await?;
+    write_audit(&state.pool, &state.audit_key, &event).await?;
     Err(ProblemCode::Forbidden.into())
 }
 
@@ -139,8 +153,8 @@ fn count_denial<P: Privilege>(state: &AppState) {
         .inc();
 }
 
-/// Who sent this, by the bearer token (RFC 6750); every failure gets the same answer.
-fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
+/// Who sent this and in which session, by the bearer token (RFC 6750); every failure gets the same answer.
+fn authenticate(parts: &Parts, state: &AppState) -> Result<(UserId, RequestOrigin), ApiError> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ProblemCode::Unauthenticated.into());
@@ -156,7 +170,11 @@ fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
         .tokens
         .verify(token)
         .map_err(|_| ProblemCode::Unauthenticated)?;
-    Ok(UserId(claims.sub))
+    let origin = RequestOrigin {
+        session: Some(claims.jti),
+        ..origin(parts)
+    };
+    Ok((UserId(claims.sub), origin))
 }
 
 /// Where this came from; the outermost layer put it there.
@@ -164,6 +182,7 @@ pub fn origin(parts: &Parts) -> RequestOrigin {
     parts.extensions.get().copied().unwrap_or(RequestOrigin {
         request_id: super::middleware::current_request_id(),
         client_address: None,
+        session: None,
     })
 }
 

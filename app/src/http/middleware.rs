@@ -4,14 +4,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::client_address::client_address;
+use super::client_certificate::VerifiedClient;
 use super::error::ApiError;
+use super::health::is_probe;
 use super::state::AppState;
+use super::trace_context::trace_id;
 use crate::audit::RequestOrigin;
 
 /// Header of the request's id, both ways.
@@ -41,11 +45,17 @@ pub async fn observe(
     let method = method_label(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let client_address = Some(client_address(peer.ip(), request.headers(), &state.proxies));
     request.extensions_mut().insert(RequestOrigin {
         request_id,
-        client_address: Some(peer.ip().to_canonical()),
+        client_address,
+        session: None,
     });
-    let span = tracing::info_span!("request", %request_id, method, route);
+    let trace_id = trace_id(request.headers(), request_id);
+    let client = request.extensions().get::<VerifiedClient>().cloned();
+    let client = client.as_ref().map(VerifiedClient::as_str);
+    let span = tracing::info_span!("request", %request_id, trace_id, method, route, client);
+    let version = request.version();
     let in_flight = InFlight::enter(&state);
     let mut response = CURRENT_REQUEST
         .scope(request_id, within_deadline(request, next))
@@ -70,6 +80,12 @@ pub async fn observe(
         span.in_scope(|| tracing::info!(status = status.as_u16(), duration_ms, "request"));
     }
     set_headers(response.headers_mut(), request_id);
+    // A client that keeps its connection would otherwise be surprised by its end; HTTP/2 has a message for that.
+    if version <= Version::HTTP_11 && state.readiness.is_draining() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -118,10 +134,6 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
-}
-
-fn is_probe(route: &str) -> bool {
-    matches!(route, "/livez" | "/readyz" | "/startupz")
 }
 
 /// Headers of every answer (requirements section 6; ASVS 3.4, 14.3.2).

@@ -28,7 +28,13 @@ impl Modify for Security {
 #[openapi(
     info(
         title = "Medical API",
-        description = "Patients' records for clinicians. Every access is recorded; a patient outside one's care is not found.",
+        description = "Patients' records. Every access is recorded; a patient outside one's care is not found.\n\n\
+            Limits, unless an installation changed them: 60 requests a minute that read and 60 that write for one account, \
+            300 of each for one address (of IPv6 one /64), 5 attempts to log in for one account and 60 for one address; \
+            `RateLimit` and `RateLimit-Policy` tell what is left, 429 with `Retry-After` that nothing is. A body has at most \
+            128 KiB, is not compressed and arrives within 10 seconds; a head has at most 16 KiB and arrives within 30 \
+            seconds; an answer takes at most 30 seconds. More requests at a time than there are places for get 503 with \
+            `Retry-After`. Probes have no limit.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "https://localhost:8443", description = "A local process")),
@@ -36,7 +42,11 @@ impl Modify for Security {
     modifiers(&Security),
     tags(
         (name = "auth", description = "Proof of identity"),
-        (name = "patients", description = "Patients in the caller's care"),
+        (name = "patients", description = "Patients whom the caller may see"),
+        (name = "care team", description = "Who cares for a patient"),
+        (name = "emergency access", description = "Patients who are not in one's care, in an emergency"),
+        (name = "users", description = "Accounts, for administrators"),
+        (name = "audit", description = "Who did what, for auditors"),
         (name = "health", description = "Probes"),
     ),
 )]

@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,13 +14,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+
+use super::client_certificate::VerifiedClient;
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -30,9 +31,15 @@ const HEAD: Duration = Duration::from_secs(30);
 /// Largest head in bytes (HTTP/1 buffer, HTTP/2 header list).
 const LARGEST_HEAD: usize = 16 * 1024;
 /// Open connections; further ones wait in the kernel's queue.
-const CONNECTIONS: usize = 4096;
+const CONNECTIONS: u32 = 4096;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 100;
+
+/// Longest wait for the first request of a connection when the program ends.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
+
+/// Becomes true when the program ends.
+type Stop = watch::Receiver<bool>;
 
 /// How a listener protects its connections.
 pub enum Protection {
@@ -47,11 +54,10 @@ pub async fn serve(
     listener: TcpListener,
     protection: Protection,
     app: Router,
-    mut stop: watch::Receiver<bool>,
+    mut stop: Stop,
     drain: Duration,
 ) {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -64,15 +70,15 @@ pub async fn serve(
             Protection::Tls(config) => Some(TlsAcceptor::from(config.borrow().clone())),
             Protection::Plain => None,
         };
-        let (app, watcher) = (app.clone(), graceful.watcher());
+        let (app, stop) = (app.clone(), stop.clone());
         tokio::spawn(async move {
-            connection(stream, peer, tls, app, watcher).await;
+            connection(stream, peer, tls, app, stop).await;
             drop(place);
         });
     }
     drop(listener);
-    // Connections that are still open after this are cut when the process ends.
-    drop(tokio::time::timeout(drain, graceful.shutdown()).await);
+    // All places are free when all connections have ended. Those that are still open later are cut with the process.
+    drop(tokio::time::timeout(drain, places.acquire_many(CONNECTIONS)).await);
 }
 
 async fn accept(
@@ -91,37 +97,43 @@ async fn accept(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    app: Router,
-    watcher: Watcher,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, app: Router, stop: Stop) {
     // Answers are small; waiting for more to send would only delay them.
     drop(stream.set_nodelay(true));
     match tls {
-        None => requests(stream, false, peer, app, watcher).await,
+        None => requests(stream, false, peer, None, app, stop).await,
         Some(acceptor) => {
             // Scanners and lost clients are no event worth a line.
             if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                requests(stream, http2, peer, app, watcher).await;
+                let session = stream.get_ref().1;
+                let http2 = session.alpn_protocol() == Some(b"h2");
+                let client = session
+                    .peer_certificates()
+                    .and_then(|chain| VerifiedClient::of(chain.first()?));
+                requests(stream, http2, peer, client, app, stop).await;
             }
         }
     }
 }
 
-async fn requests<S>(stream: S, http2: bool, peer: SocketAddr, app: Router, watcher: Watcher)
-where
+async fn requests<S>(
+    stream: S,
+    http2: bool,
+    peer: SocketAddr,
+    client: Option<VerifiedClient>,
+    app: Router,
+    stop: Stop,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let began = Arc::new(AtomicBool::new(false));
-    let seen = began.clone();
+    let (begins, begun) = watch::channel(false);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
+        begins.send_replace(true);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(client) = client.clone() {
+            request.extensions_mut().insert(client);
+        }
         app.clone().oneshot(request)
     });
     let stream = TokioIo::new(stream);
@@ -133,24 +145,42 @@ where
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
             .serve_connection(stream, service);
-        drive(watcher, connection, &began).await;
+        drive(connection, stop, begun).await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)
             .max_buf_size(LARGEST_HEAD)
             .serve_connection(stream, service);
-        drive(watcher, connection, &began).await;
+        drive(connection, stop, begun).await;
     }
 }
 
-/// Runs a connection to its end. One that never begins a request is cut: HTTP/2 has no limit of its own for that.
-async fn drive<C: GracefulConnection>(watcher: Watcher, connection: C, began: &AtomicBool) {
-    let connection = watcher.watch(connection);
+/// Runs a connection to its end.
+///
+/// One that never begins a request is cut: HTTP/2 has no limit of its own for that. When the program ends, one that
+/// was just opened gets the time to send its first request, which may be on its way.
+async fn drive<C: GracefulConnection>(connection: C, mut stop: Stop, mut begun: watch::Receiver<bool>) {
     tokio::pin!(connection);
-    let first = tokio::time::timeout(HEAD, &mut connection).await;
-    if first.is_err() && began.load(Ordering::Relaxed) {
+    let mut first = begun.clone();
+    let never_begins = async {
+        if tokio::time::timeout(HEAD, first.wait_for(|begun| *begun))
+            .await
+            .is_ok()
+        {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
         // How a client's connection ends is the client's affair.
-        drop(connection.await);
+        _ = connection.as_mut() => return,
+        () = never_begins => return,
+        _ = stop.wait_for(|stop| *stop) => {}
     }
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = tokio::time::timeout(FIRST_REQUEST, begun.wait_for(|begun| *begun)) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    drop(connection.await);
 }

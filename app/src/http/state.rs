@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-use super::throttle::LoginThrottle;
-use crate::crypto::{PasswordVerifier, PhiVault, TokenAuthority};
+use super::load::Places;
+use crate::config::TrustedProxies;
+use crate::crypto::{AuditKey, PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
+use crate::rate_limit::RateLimiter;
 use crate::readiness::Readiness;
 
 /// The parts of the running application.
@@ -16,12 +18,18 @@ pub struct Parts {
     pub pool: PgPool,
     /// Keys of patients.
     pub vault: Arc<PhiVault>,
+    /// Codes over the rows of the audit log.
+    pub audit_key: Arc<AuditKey>,
     /// Access tokens.
     pub tokens: TokenAuthority,
     /// Passwords.
     pub passwords: PasswordVerifier,
-    /// Attempts to log in.
-    pub throttle: LoginThrottle,
+    /// Rate limits.
+    pub limits: Arc<RateLimiter>,
+    /// Places for requests.
+    pub places: Places,
+    /// Proxies in front.
+    pub proxies: TrustedProxies,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Readiness.

@@ -13,9 +13,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Fields that may be logged. Whatever else an event or a span carries is left out, so that a value gets into the log
 /// by decision only (ASVS 16.2.5).
-const PERMITTED: [&str; 17] = [
+const PERMITTED: [&str; 24] = [
     "message",
     "request_id",
+    "trace_id",
+    "client",
     "method",
     "route",
     "status",
@@ -31,6 +33,11 @@ const PERMITTED: [&str; 17] = [
     "outcome",
     "signal",
     "listener",
+    "position",
+    "head",
+    "signed_at",
+    "signature",
+    "public_key",
 ];
 
 /// Writes events as JSON lines.

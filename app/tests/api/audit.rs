@@ -2,10 +2,11 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, patient, problem};
+use crate::waiting::until;
 
 #[derive(Debug, FromRow, PartialEq)]
 struct Row {
@@ -105,7 +106,7 @@ async fn every_access_and_every_refusal_leaves_exactly_one_row_with_who_what_whi
         let answer = request.bearer_auth(&clinic.token).send().await.unwrap();
         let request_id = answer.headers()["x-request-id"].to_str().unwrap();
         let expected = Row {
-            actor_id: Some(clinic.clinician),
+            actor_id: Some(clinic.doctor),
             action: action.to_owned(),
             resource_ids,
             outcome: outcome.to_owned(),
@@ -136,7 +137,7 @@ async fn logins_are_recorded_with_their_outcome_and_without_the_address_that_was
     let clinic = Clinic::open().await;
     let mut superuser = clinic.deployment.connect("postgres").await;
     for (email, actor) in [
-        ("ada@clinic.example.org", Some(clinic.clinician)),
+        ("ada@clinic.example.org", Some(clinic.doctor)),
         ("nobody@clinic.example.org", None),
     ] {
         let body = json!({"email": email, "password": "wrong horse battery staple"});
@@ -167,14 +168,43 @@ async fn logins_are_recorded_with_their_outcome_and_without_the_address_that_was
 #[tokio::test]
 async fn no_row_of_the_log_can_be_changed_or_removed_by_the_serving_role_or_the_owner() {
     let clinic = Clinic::open().await;
+    let mut superuser = clinic.deployment.connect("postgres").await;
+    let partition: String = sqlx::query_scalar("SELECT tableoid::regclass::text FROM audit_event LIMIT 1")
+        .fetch_one(&mut superuser)
+        .await
+        .unwrap();
+    until("a sealed row", async || {
+        let sealed: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_link")
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+        (sealed > 0).then_some(())
+    })
+    .await;
     for role in ["medical_app", "medical_owner"] {
         let mut connection = clinic.deployment.connect(role).await;
-        for statement in [
-            "UPDATE audit_event SET outcome = 'success'",
-            "DELETE FROM audit_event",
-            "TRUNCATE audit_event",
+        let mut statements = vec![
+            "UPDATE audit_event SET outcome = 'success'".to_owned(),
+            "UPDATE audit_link SET position = position + 1".to_owned(),
+            "UPDATE audit_checkpoint SET position = position + 1".to_owned(),
+        ];
+        for table in [
+            "audit_event",
+            &partition,
+            "audit_link",
+            "audit_checkpoint",
+            "audit_tombstone",
         ] {
-            let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+            statements.push(format!("TRUNCATE {table}"));
+            if table != "audit_tombstone" {
+                statements.push(format!("DELETE FROM {table}"));
+            }
+        }
+        for statement in statements {
+            let error = sqlx::query(AssertSqlSafe(statement.clone()))
+                .execute(&mut connection)
+                .await
+                .unwrap_err();
             let code = error.as_database_error().unwrap().code().unwrap().into_owned();
             assert_eq!(code, "42501", "{role}: {statement}: {error}");
         }
@@ -228,4 +258,56 @@ async fn when_the_row_cannot_be_written_nothing_is_answered_and_nothing_is_chang
         .unwrap();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     assert_eq!(list["items"][0]["version"], 1);
+}
+
+#[tokio::test]
+async fn an_auditor_reads_the_log_page_by_page_latest_first_and_finds_no_patient_in_it() {
+    let clinic = Clinic::open().await;
+    let id = clinic.admit("MRN-1").await["id"].as_str().unwrap().to_owned();
+    let auditor = clinic.employ("auditor").await;
+    let page = async |query: &str| {
+        let path = format!("/api/audit-events{query}");
+        let request = clinic.server.get(&path).bearer_auth(&auditor.token);
+        request.send().await.unwrap()
+    };
+    let latest: Value = page("").await.json().await.unwrap();
+    let rows = latest["items"].as_array().unwrap().clone();
+    let sequences: Vec<_> = rows.iter().map(|row| row["sequence"].as_i64().unwrap()).collect();
+    assert!(
+        sequences.is_sorted_by(|later, earlier| later > earlier),
+        "{sequences:?}"
+    );
+    let admission = rows
+        .iter()
+        .find(|row| row["resource"] == "patient" && row["action"] == "create")
+        .unwrap();
+    assert_eq!(admission["actorId"], json!(clinic.doctor));
+    assert_eq!(admission["actorRole"], "doctor");
+    assert_eq!(admission["resourceIds"], json!([id]));
+    assert!(!latest.to_string().contains("Nguyễn"));
+
+    let earlier: Value = page(&format!("?before={}", admission["sequence"]))
+        .await
+        .json()
+        .await
+        .unwrap();
+    let earlier = earlier["items"].as_array().unwrap();
+    assert!(!earlier.is_empty());
+    assert!(
+        earlier
+            .iter()
+            .all(|row| row["sequence"].as_i64() < admission["sequence"].as_i64())
+    );
+
+    for (query, pointer) in [
+        ("?before=0", "before"),
+        ("?before=planted", "before"),
+        ("?planted=1", ""),
+    ] {
+        let answer = page(query).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let refusal = problem(answer).await;
+        assert_eq!(refusal["errors"][0]["pointer"], pointer);
+        assert!(!refusal.to_string().contains("planted"));
+    }
 }

@@ -29,7 +29,12 @@ impl Authority {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        let parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        self.identity_of("localhost")
+    }
+
+    /// Certificate and key of another name.
+    pub(crate) fn identity_of(&self, name: &str) -> Identity {
+        let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.0).unwrap();
         Identity {

@@ -56,11 +56,11 @@ async fn a_user_is_made_once_and_a_second_time_is_an_error_or_no_change_as_asked
     let output = deployment.run_as_owner(&[&again[..], &["--if-absent"]].concat(), USER_PASSWORD);
     assert!(output.status.success(), "{output:?}");
     let mut superuser = deployment.connect("postgres").await;
-    let users: Vec<String> = sqlx::query_scalar("SELECT role FROM app_user")
+    let users: Vec<String> = sqlx::query_scalar("SELECT access_role FROM app_user")
         .fetch_all(&mut superuser)
         .await
         .unwrap();
-    assert_eq!(users, ["clinician"]);
+    assert_eq!(users, ["doctor"]);
     let recorded: i64 =
         sqlx::query_scalar("SELECT count(*) FROM audit_event WHERE resource = 'user' AND action = 'create'")
             .fetch_one(&mut superuser)

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::{Certificate, Client, Method, RequestBuilder, StatusCode};
+use medical_app::crypto::{KeyRing, Location, PhiVault};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
@@ -95,6 +96,12 @@ impl Deployment {
             ("TLS_KEY_FILE", text(path("tls.key"))),
             ("KEYS_DIRECTORY", text(path("keys"))),
             ("SHUTDOWN_GRACE_SECONDS", "8".to_owned()),
+            // Tests are faster than people.
+            (
+                "RATE_LIMITS",
+                "read.account=100000/60,read.address=100000/60,write.account=100000/60,write.address=100000/60"
+                    .to_owned(),
+            ),
             // Few, so that requests of different callers share them, and a loaded machine can open them in time.
             ("DATABASE_MAX_CONNECTIONS", "4".to_owned()),
         ]);
@@ -128,19 +135,20 @@ impl Deployment {
 
     /// Makes a user and gives their id.
     pub(crate) fn create_user(&self, email: &str, role: &str) -> Uuid {
-        let output = self.run_as_owner(
-            &[
-                "admin",
-                "create-user",
-                "--email",
-                email,
-                "--role",
-                role,
-                "--display-name",
-                "Synthetic User",
-            ],
-            &format!("{USER_PASSWORD}\n"),
-        );
+        self.create_account(email, &["--role", role])
+    }
+
+    /// Makes a user with these further arguments and gives their id.
+    pub(crate) fn create_account(&self, email: &str, arguments: &[&str]) -> Uuid {
+        let user = [
+            "admin",
+            "create-user",
+            "--email",
+            email,
+            "--display-name",
+            "Synthetic User",
+        ];
+        let output = self.run_as_owner(&[&user[..], arguments].concat(), &format!("{USER_PASSWORD}\n"));
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
     }
@@ -159,9 +167,14 @@ impl Deployment {
 
     /// A client that trusts the deployment's authority only.
     pub(crate) fn client(&self) -> Client {
+        self.client_builder().build().unwrap()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn client_builder(&self) -> ClientBuilder {
         install_provider();
         let authority = Certificate::from_pem(self.authority.certificate().as_bytes()).unwrap();
-        Client::builder().tls_certs_only([authority]).build().unwrap()
+        Client::builder().tls_certs_only([authority])
     }
 }
 
@@ -323,11 +336,17 @@ fn collect(stream: impl std::io::Read + Send + 'static, output: Arc<Mutex<String
     });
 }
 
-/// A deployment with a running server and one clinician, for the many tests that need no more.
+/// A deployment with a running server and one doctor, for the many tests that need no more.
 pub(crate) struct Clinic {
     pub(crate) deployment: Deployment,
     pub(crate) server: Server,
-    pub(crate) clinician: Uuid,
+    pub(crate) doctor: Uuid,
+    pub(crate) token: String,
+}
+
+/// Somebody with an account.
+pub(crate) struct Person {
+    pub(crate) id: Uuid,
     pub(crate) token: String,
 }
 
@@ -342,18 +361,77 @@ impl Clinic {
         for (name, value) in variables {
             deployment.set(name, value);
         }
-        let clinician = deployment.create_user("ada@clinic.example.org", "clinician");
+        let doctor = deployment.create_user("ada@clinic.example.org", "doctor");
         let server = deployment.serve().await;
         let token = server.login("ada@clinic.example.org").await;
         Self {
             deployment,
             server,
-            clinician,
+            doctor,
             token,
         }
     }
 
-    /// Admits a patient as the clinician and gives the answer's body.
+    /// Somebody new of this role, logged in.
+    pub(crate) async fn employ(&self, role: &str) -> Person {
+        let email = format!("{role}-{}@clinic.example.org", Uuid::new_v4().simple());
+        let id = self.deployment.create_user(&email, role);
+        let token = self.server.login(&email).await;
+        Person { id, token }
+    }
+
+    /// A patient's account, logged in.
+    pub(crate) async fn open_account(&self, patient: Uuid) -> Person {
+        let email = format!("patient-{}@clinic.example.org", patient.simple());
+        let patient = patient.to_string();
+        let id = self
+            .deployment
+            .create_account(&email, &["--role", "patient", "--patient", &patient]);
+        let token = self.server.login(&email).await;
+        Person { id, token }
+    }
+
+    /// Makes somebody care for a patient, without asking anybody.
+    pub(crate) async fn put_in_care(&self, user: Uuid, patient: Uuid) {
+        let mut superuser = self.deployment.connect("postgres").await;
+        sqlx::query("INSERT INTO care_relation (user_id, patient_id) VALUES ($1, $2)")
+            .bind(user)
+            .bind(patient)
+            .execute(&mut superuser)
+            .await
+            .unwrap();
+    }
+
+    /// An emergency access that ends so far from now, without asking anybody; gives its id.
+    pub(crate) async fn give_emergency_access(&self, user: Uuid, patient: Uuid, ends_in: &str) -> Uuid {
+        let keys = KeyRing::load(&self.deployment.directory.path().join("keys")).unwrap();
+        let id = Uuid::now_v7();
+        let (key, wrapped) = PhiVault::new(&keys).new_data_key(id).await.unwrap();
+        let place = Location {
+            table: "emergency_access",
+            column: "reason",
+            row: id,
+        };
+        let mut superuser = self.deployment.connect("postgres").await;
+        sqlx::query(
+            "INSERT INTO emergency_access
+                 (id, user_id, patient_id, kek_id, data_key, reason, granted_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, now() - interval '30 minutes', now() + $7::interval)",
+        )
+        .bind(id)
+        .bind(user)
+        .bind(patient)
+        .bind(&wrapped.kek_id[..])
+        .bind(wrapped.sealed)
+        .bind(key.seal(&place, "unconscious in the emergency room").unwrap())
+        .bind(ends_in)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+        id
+    }
+
+    /// Admits a patient as the doctor and gives the answer's body.
     pub(crate) async fn admit(&self, record_number: &str) -> Value {
         let answer = self
             .server

@@ -59,6 +59,18 @@ async fn tls_1_3_is_spoken_and_tls_1_2_and_plain_http_are_not() {
 }
 
 #[tokio::test]
+async fn tls_1_2_is_spoken_by_explicit_choice_with_authenticated_encryption_only() {
+    let clinic = Clinic::open_with(&[("TLS_MIN_VERSION", "1.2")]).await;
+    let old = handshake(&clinic.deployment, &clinic.server, &rustls::version::TLS12).unwrap();
+    let suite = format!("{:?}", old.conn.negotiated_cipher_suite().unwrap().suite());
+    assert!(
+        suite.starts_with("TLS_ECDHE_") && (suite.contains("GCM") || suite.contains("POLY1305")),
+        "{suite}"
+    );
+    handshake(&clinic.deployment, &clinic.server, &rustls::version::TLS13).unwrap();
+}
+
+#[tokio::test]
 async fn http_2_and_http_1_are_negotiated() {
     let clinic = Clinic::open().await;
     assert_eq!(
@@ -118,34 +130,69 @@ async fn a_new_certificate_is_used_without_a_restart_a_broken_one_is_not_and_ope
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
+/// The whole table (requirements section 6).
+const HEADERS: [(&str, &str); 10] = [
+    ("strict-transport-security", "max-age=31536000; includeSubDomains"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    (
+        "permissions-policy",
+        "camera=(), microphone=(), payment=(), geolocation=(), usb=()",
+    ),
+    (
+        "content-security-policy",
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
+    ("x-xss-protection", "0"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+];
+
 #[tokio::test]
-async fn every_answer_errors_included_carries_the_protective_headers_and_a_request_id() {
-    let clinic = Clinic::open().await;
-    for path in ["/livez", "/api/patients", "/nowhere"] {
-        let answer = clinic.server.get(path).send().await.unwrap();
-        let headers = answer.headers();
-        for (name, value) in [
-            ("strict-transport-security", "max-age=31536000; includeSubDomains"),
-            ("x-content-type-options", "nosniff"),
-            ("x-frame-options", "DENY"),
-            ("referrer-policy", "no-referrer"),
-            (
-                "content-security-policy",
-                "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-            ),
-            ("cross-origin-resource-policy", "same-origin"),
-            ("cache-control", "no-store"),
-        ] {
-            assert_eq!(headers[name], value, "{path}");
+async fn every_answer_of_every_status_carries_the_protective_headers_and_a_request_id() {
+    let clinic = Clinic::open_with(&[("RATE_LIMITS", "write.account=3/86400")]).await;
+    let server = &clinic.server;
+    let admit = || server.post("/api/patients").bearer_auth(&clinic.token);
+    let json = |body: &'static str| admit().header("content-type", "application/json").body(body);
+    for (request, status) in [
+        (server.get("/livez"), 200),
+        (server.get("/api/patients").bearer_auth(&clinic.token), 200),
+        (server.get("/api/patients"), 401),
+        (server.get("/nowhere"), 404),
+        (server.request(Method::DELETE, "/api/patients"), 405),
+        (server.request(Method::TRACE, "/api/patients"), 405),
+        (admit().body("{}"), 415),
+        (json("{"), 400),
+        (json("{}"), 422),
+        (json("{}"), 429),
+        (
+            server
+                .post("/api/auth/login")
+                .header("sec-fetch-site", "cross-site"),
+            403,
+        ),
+    ] {
+        let answer = request.send().await.unwrap();
+        let headers = answer.headers().clone();
+        assert_eq!(answer.status().as_u16(), status);
+        for (name, value) in HEADERS {
+            assert_eq!(headers[name], value, "{status}");
         }
         assert!(
             headers.contains_key("x-request-id") && !headers.contains_key("server"),
-            "{path}"
+            "{status}"
         );
+        if status == 405 {
+            assert_eq!(headers["allow"], "GET,HEAD,POST", "{status}");
+        }
+        if status >= 400 {
+            problem(answer).await;
+        }
     }
     let given = "018f3a52-4b1c-7c3e-9f00-1234567890ab";
-    let answer = clinic
-        .server
+    let answer = server
         .get("/livez")
         .header("x-request-id", given)
         .send()
@@ -155,38 +202,21 @@ async fn every_answer_errors_included_carries_the_protective_headers_and_a_reque
 }
 
 #[tokio::test]
-async fn only_the_configured_origin_may_call_from_a_browser() {
+async fn the_trace_of_the_caller_is_in_the_log_and_a_forged_one_is_not() {
     let clinic = Clinic::open().await;
-    let preflight = async |origin: &str| {
-        clinic
-            .server
-            .request(Method::OPTIONS, "/api/patients")
-            .header("origin", origin)
-            .header("access-control-request-method", "POST")
-            .header("access-control-request-headers", "authorization,content-type")
-            .send()
-            .await
-            .unwrap()
-    };
-    let allowed = preflight("https://app.example.org").await;
-    assert_eq!(
-        allowed.headers()["access-control-allow-origin"],
-        "https://app.example.org"
-    );
-    assert_eq!(allowed.headers()["access-control-max-age"], "3600");
-    assert!(!allowed.headers().contains_key("access-control-allow-credentials"));
-    for origin in [
-        "https://evil.example.org",
-        "http://app.example.org",
-        "https://app.example.org.evil.org",
-        "null",
+    for parent in [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-planted-planted-01",
     ] {
-        let answer = preflight(origin).await;
-        assert!(
-            !answer.headers().contains_key("access-control-allow-origin"),
-            "{origin}"
-        );
+        let list = clinic.server.get("/api/patients").header("traceparent", parent);
+        list.send().await.unwrap();
     }
+    until("the trace in the log", async || {
+        let line = r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736""#;
+        clinic.server.output().contains(line).then_some(())
+    })
+    .await;
+    assert!(!clinic.server.output().contains("planted"));
 }
 
 #[tokio::test]

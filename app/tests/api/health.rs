@@ -56,6 +56,13 @@ async fn without_the_database_requests_are_503_and_readiness_fails_and_both_reco
     let answer = read().await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
+    for path in ["/health", "/api/health", "/api/health/db"] {
+        let answer = clinic.server.get(path).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(body["status"], "unhealthy");
+        assert_eq!(body["database"], "disconnected");
+    }
     let body = problem(answer).await;
     assert_eq!(body["code"], "unavailable");
     assert!(!body.to_string().contains(database));
@@ -70,6 +77,35 @@ async fn without_the_database_requests_are_503_and_readiness_fails_and_both_reco
     sqlx::query(allow(true)).execute(&mut superuser).await.unwrap();
     until_ready(&clinic.server).await;
     assert_eq!(read().await.status(), StatusCode::OK);
+    let health: Value = clinic
+        .server
+        .get("/health")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(health["status"], "healthy");
+    assert_eq!(health["database"], "connected");
+    assert!(health["timestamp"].as_str().unwrap().ends_with('Z'));
+}
+
+#[tokio::test]
+async fn without_the_right_to_write_the_audit_log_the_server_is_not_ready() {
+    let clinic = Clinic::open().await;
+    until_ready(&clinic.server).await;
+    let mut owner = clinic.deployment.connect("medical_owner").await;
+    sqlx::query("REVOKE INSERT ON audit_event FROM medical_app")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    until_not_ready_for(&clinic.server, "audit").await;
+    sqlx::query("GRANT INSERT ON audit_event TO medical_app")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    until_ready(&clinic.server).await;
 }
 
 #[tokio::test]
@@ -148,6 +184,10 @@ async fn metrics_are_on_their_own_port_only_and_labelled_by_route_and_never_by_p
         r#"db_pool_connections{state="idle"}"#,
         "db_pool_connections_max 4",
         "phi_open_failures_total 0",
+        r#"phi_access_total{action="read",resource="patient"} 1"#,
+        "cross_site_rejections_total 0",
+        "db_read_retries_total 0",
+        "rate_limit_keys ",
     ] {
         assert!(metrics.contains(expected), "{expected} is missing in {metrics}");
     }

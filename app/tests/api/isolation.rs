@@ -94,9 +94,9 @@ async fn row_level_security_alone_shows_a_patient_to_their_clinician_only() {
         0,
         "without a caller"
     );
-    as_caller(&mut app, clinic.clinician, "clinician").await;
+    as_caller(&mut app, clinic.doctor, "clinician").await;
     assert_eq!(count(&mut app, PATIENTS).await, 1, "as the clinician");
-    as_caller(&mut app, clinic.clinician, "administrator").await;
+    as_caller(&mut app, clinic.doctor, "administrator").await;
     assert_eq!(count(&mut app, PATIENTS).await, 0, "with another role");
     as_caller(&mut app, other, "clinician").await;
     assert_eq!(count(&mut app, PATIENTS).await, 0, "as another clinician");
@@ -119,7 +119,7 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
     let open: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_class
          WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
-           AND NOT (relrowsecurity AND relforcerowsecurity)
+           AND NOT (relrowsecurity AND relforcerowsecurity) AND NOT relispartition
          ORDER BY relname",
     )
     .fetch_all(&mut superuser)
@@ -127,7 +127,15 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
     .unwrap();
     assert_eq!(
         open,
-        ["_sqlx_migrations", "app_user", "audit_event", "key_fingerprint"]
+        [
+            "_sqlx_migrations",
+            "audit_checkpoint",
+            "audit_link",
+            "audit_tombstone",
+            "audit_unsealed",
+            "key_fingerprint",
+            "rate_limit"
+        ]
     );
 }
 
@@ -174,12 +182,28 @@ async fn the_serving_role_can_do_nothing_that_the_program_does_not_do() {
         "DELETE FROM patient WHERE id = $2 AND $1::uuid IS NOT NULL",
         "UPDATE patient SET created_by = $1 WHERE id = $2",
         "UPDATE app_user SET role = 'administrator' WHERE id = $1 AND $2::uuid IS NOT NULL",
+        "UPDATE app_user SET access_role = 'administrator' WHERE id = $1 AND $2::uuid IS NOT NULL",
         "DELETE FROM app_user WHERE id = $1 AND $2::uuid IS NOT NULL",
+        "INSERT INTO audit_event (sequence, action, resource, outcome, request_id) VALUES (1, 'read', 'patient', $1::text, $2)",
+        "INSERT INTO audit_unsealed (sequence, occurred_at) SELECT 1, now() WHERE $1::uuid <> $2::uuid",
+        "INSERT INTO audit_tombstone SELECT now(), 0, now(), '' WHERE $1::uuid <> $2::uuid",
+        "SELECT create_audit_partition(now()) WHERE $1::uuid <> $2::uuid",
         "UPDATE key_fingerprint SET fingerprint = '' WHERE $1::uuid <> $2::uuid",
         "UPDATE _sqlx_migrations SET success = false WHERE $1::uuid <> $2::uuid",
     ] {
         refused(&mut app, statement).await;
     }
+    // Nor before there is a caller.
+    sqlx::query("SELECT set_config('app.user_id', '', false), set_config('app.role', '', false)")
+        .execute(&mut app)
+        .await
+        .unwrap();
+    refused(
+        &mut app,
+        "UPDATE app_user SET active = true WHERE id = $1 AND $2::uuid IS NOT NULL",
+    )
+    .await;
+    as_caller(&mut app, other, "clinician").await;
     for statement in [
         "CREATE TABLE mine (id int)",
         "ALTER TABLE patient DISABLE ROW LEVEL SECURITY",
@@ -196,7 +220,7 @@ async fn the_serving_role_can_do_nothing_that_the_program_does_not_do() {
     let columns = "INSERT INTO patient (id, kek_id, data_key, record_number_index, record_number, family_name, given_name, date_of_birth, created_by)
         SELECT gen_random_uuid(), decode(repeat('00', 16), 'hex'), '', decode(repeat('00', 32), 'hex'), '', '', '', '', $1";
     let error = sqlx::query(columns)
-        .bind(clinic.clinician)
+        .bind(clinic.doctor)
         .execute(&mut app)
         .await
         .unwrap_err();

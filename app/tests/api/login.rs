@@ -22,7 +22,7 @@ async fn the_right_password_gives_a_bearer_token_and_the_user_without_any_hash()
     assert_eq!(body["expires_in"], 900);
     assert_eq!(
         body["user"],
-        json!({"id": clinic.clinician, "display_name": "Synthetic User", "role": "clinician"})
+        json!({"id": clinic.doctor, "display_name": "Synthetic User", "role": "doctor"})
     );
     assert!(!body.to_string().contains("argon2"));
 }

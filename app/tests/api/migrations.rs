@@ -4,9 +4,11 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
+use sqlx::migrate::Migrator;
 
 use crate::cluster::{Cluster, PASSWORD};
 use crate::deployment::{ClusterRef, Deployment, run};
+use crate::waiting::until;
 
 async fn empty() -> Deployment {
     Deployment::unmigrated(ClusterRef::Shared(Cluster::shared().await)).await
@@ -16,10 +18,17 @@ fn stderr(output: &std::process::Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+
+/// How many there are.
+fn migrations() -> usize {
+    std::fs::read_dir(MIGRATIONS).unwrap().count()
+}
+
 #[tokio::test]
 async fn migrating_twice_changes_nothing_the_second_time() {
     let deployment = empty().await;
-    for applied in [3, 0] {
+    for applied in [migrations(), 0] {
         let output = deployment.run_as_owner(&["migrate"], "");
         assert!(output.status.success(), "{output:?}");
         let log = String::from_utf8(output.stdout).unwrap();
@@ -41,11 +50,9 @@ async fn of_several_simultaneous_migrations_all_succeed_and_each_step_is_applied
     for output in runs.into_iter().map(|run| run.join().unwrap()) {
         assert!(output.status.success(), "{output:?}");
         let log = String::from_utf8(output.stdout).unwrap();
-        applied += usize::from(log.contains(r#""applied":3"#));
-        assert!(
-            log.contains(r#""applied":3"#) || log.contains(r#""applied":0"#),
-            "{log}"
-        );
+        let all = log.contains(&format!(r#""applied":{}"#, migrations()));
+        applied += usize::from(all);
+        assert!(all || log.contains(r#""applied":0"#), "{log}");
     }
     assert_eq!(applied, 1);
 }
@@ -149,4 +156,83 @@ async fn a_migration_waits_for_a_database_that_lets_it_in_only_after_a_moment() 
     });
     let output = deployment.run_as_owner(&["migrate"], "");
     assert!(output.status.success(), "{output:?}");
+}
+
+/// What the version before the chain wrote.
+const PREVIOUS_INSERT: &str = "INSERT INTO audit_event
+        (actor_id, actor_role, action, resource, resource_ids, outcome, request_id, client_address)
+     VALUES (NULL, NULL, 'login', 'session', '{}', $1, gen_random_uuid(), '192.0.2.1')";
+
+#[tokio::test]
+async fn rows_of_the_audit_log_move_into_partitions_without_loss_and_the_previous_version_goes_on_writing() {
+    let deployment = empty().await;
+    let earlier = tempfile::tempdir().unwrap();
+    for name in ["0001_users.sql", "0002_patients.sql", "0003_audit.sql"] {
+        std::fs::copy(format!("{MIGRATIONS}/{name}"), earlier.path().join(name)).unwrap();
+    }
+    let mut owner = deployment.connect("medical_owner").await;
+    Migrator::new(earlier.path())
+        .await
+        .unwrap()
+        .run(&mut owner)
+        .await
+        .unwrap();
+    let mut app = deployment.connect("medical_app").await;
+    for outcome in ["success", "denied", "failed"] {
+        sqlx::query(PREVIOUS_INSERT)
+            .bind(outcome)
+            .execute(&mut app)
+            .await
+            .unwrap();
+    }
+    // An older row has a month of its own.
+    sqlx::query(
+        "INSERT INTO audit_event (occurred_at, action, resource, outcome, request_id)
+         VALUES ('2024-02-29T23:59:59Z', 'read', 'patient', 'success', gen_random_uuid())",
+    )
+    .execute(&mut owner)
+    .await
+    .unwrap();
+    let rows = "SELECT sequence, occurred_at::text, action, outcome, request_id::text FROM audit_event ORDER BY sequence";
+    let before: Vec<(i64, String, String, String, String)> =
+        sqlx::query_as(rows).fetch_all(&mut owner).await.unwrap();
+    assert_eq!(before.len(), 4);
+
+    assert!(deployment.run_as_owner(&["migrate"], "").status.success());
+
+    let after: Vec<(i64, String, String, String, String)> =
+        sqlx::query_as(rows).fetch_all(&mut owner).await.unwrap();
+    assert_eq!(after, before);
+    // The previous version's own connection, with the statement that it had prepared.
+    sqlx::query(PREVIOUS_INSERT)
+        .bind("success")
+        .execute(&mut app)
+        .await
+        .unwrap();
+    let (newest, partition): (i64, String) = sqlx::query_as(
+        "SELECT sequence, tableoid::regclass::text FROM audit_event ORDER BY sequence DESC LIMIT 1",
+    )
+    .fetch_one(&mut owner)
+    .await
+    .unwrap();
+    assert_eq!(newest, 5);
+    let month: String = sqlx::query_scalar("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    assert_eq!(partition, format!("audit_event_{month}"));
+
+    let server = deployment.serve().await;
+    until("the sealer", async || {
+        server
+            .metrics()
+            .await
+            .contains("audit_chain_position 5")
+            .then_some(())
+    })
+    .await;
+    let output = run(deployment.command(&["audit", "verify"]), "");
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["rows"], &report["unkeyed"]), (&5.into(), &5.into()));
 }

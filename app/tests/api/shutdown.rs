@@ -1,6 +1,6 @@
 //! The end: readiness first, then no new connections, then open requests, then the process.
 
-use reqwest::StatusCode;
+use reqwest::{ClientBuilder, StatusCode};
 use sqlx::Connection;
 
 use crate::deployment::{Clinic, patient};
@@ -52,11 +52,25 @@ async fn on_sigterm_readiness_fails_first_and_a_request_in_flight_is_answered() 
 }
 
 #[tokio::test]
-async fn under_load_a_stop_loses_no_request_that_was_accepted() {
+async fn under_load_a_stop_loses_no_request_of_an_http_2_client() {
+    no_request_is_lost(ClientBuilder::http2_prior_knowledge).await;
+}
+
+#[tokio::test]
+async fn under_load_a_stop_loses_no_request_of_an_http_1_client_that_keeps_its_connections() {
+    no_request_is_lost(ClientBuilder::http1_only).await;
+}
+
+async fn no_request_is_lost(protocol: impl FnOnce(ClientBuilder) -> ClientBuilder) {
     // Time enough to answer on a machine that is busy with other things.
     let mut clinic = Clinic::open_with(&[("SHUTDOWN_GRACE_SECONDS", "60")]).await;
     clinic.admit("MRN-1").await;
-    let list = || clinic.server.get("/api/patients").bearer_auth(&clinic.token);
+    let client = protocol(clinic.deployment.client_builder()).build().unwrap();
+    let list = || {
+        client
+            .get(clinic.server.url("/api/patients"))
+            .bearer_auth(&clinic.token)
+    };
     // As many clients as connections to the database, and those open: no 503 for want of one hides what is tested.
     until("open connections to the database", async || {
         let requests: Vec<_> = (0..4).map(|_| tokio::spawn(list().send())).collect();

@@ -1,7 +1,5 @@
 //! `POST /api/auth/login`
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -18,6 +16,7 @@ use crate::http::body::{Checked, Faults, ValidBody};
 use crate::http::error::{ApiError, FieldFault, ProblemCode};
 use crate::http::problems::{Always, WithBody};
 use crate::policy::{Action, ResourceKind};
+use crate::rate_limit::{Class, Subject};
 
 /// Longest password that is looked at, in characters.
 const LONGEST_PASSWORD: usize = 256;
@@ -118,12 +117,13 @@ pub async fn login(
     Extension(origin): Extension<RequestOrigin>,
     ValidBody(attempt): ValidBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
-    if let Err(wait) = state
-        .throttle
-        .attempt(&attempt.email, origin.client_address, Instant::now())
-    {
+    let standing = state
+        .limits
+        .admit(Class::Login, Subject::Account(attempt.email.as_str()))
+        .await;
+    if standing.refused {
         state.metrics.logins.with_label_values(&["throttled"]).inc();
-        return Err(ApiError::too_many(wait.as_secs() + 1));
+        return Err(ApiError::too_many(standing.wait().as_secs() + 1));
     }
     let credentials = user::credentials(&state.pool, &attempt.email).await?;
     let hash = credentials
@@ -138,12 +138,17 @@ pub async fn login(
         .as_ref()
         .map(|credentials| (credentials.id, credentials.role));
     // Recorded before the answer, whichever it is; an unknown address is not kept, it may be a mistyped password.
-    write_audit(&state.pool, &event(actor, accepted.is_some(), origin)).await?;
+    write_audit(
+        &state.pool,
+        &state.audit_key,
+        &event(actor, accepted.is_some(), origin),
+    )
+    .await?;
     let Some(accepted) = accepted else {
         state.metrics.logins.with_label_values(&["failure"]).inc();
         return Err(ProblemCode::InvalidCredentials.into());
     };
-    state.throttle.succeeded(&attempt.email);
+    state.limits.forgive(attempt.email.as_str()).await;
     state.metrics.logins.with_label_values(&["success"]).inc();
     let now = jiff::Timestamp::now().as_second();
     let access_token = state
@@ -164,16 +169,13 @@ pub async fn login(
 }
 
 fn event(actor: Option<(UserId, Role)>, accepted: bool, origin: RequestOrigin) -> AuditEvent {
+    let outcome = if accepted {
+        Outcome::Success
+    } else {
+        Outcome::Denied
+    };
     AuditEvent {
         actor,
-        action: Action::Login,
-        resource: ResourceKind::Session,
-        resource_ids: Vec::new(),
-        outcome: if accepted {
-            Outcome::Success
-        } else {
-            Outcome::Denied
-        },
-        origin,
+        ..AuditEvent::new(Action::Login, ResourceKind::Session, outcome, origin)
     }
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{Health, ok, unavailable};
+use super::{Health, degraded, unavailable};
 use crate::http::AppState;
 
 /// Whether the process should get requests: it is not ending, the database answers, its schema is new enough and was
@@ -20,7 +20,7 @@ use crate::http::AppState;
 )]
 pub async fn ready(State(state): State<AppState>) -> Response {
     match state.readiness.check().await {
-        Ok(()) => ok(),
+        Ok(()) => degraded(state.readiness.is_audit_degraded().then_some("audit")),
         Err(reason) => unavailable(reason.as_str()),
     }
 }

@@ -33,8 +33,11 @@ pub async fn read(
     mut access: Authorised<Read<Patients>>,
     RecordId(id): RecordId,
 ) -> Result<impl IntoResponse, ApiError> {
-    access.caller.concerns(id);
     let found = db::patient::find(&mut access.caller, &state.vault, PatientId(id)).await;
+    match &found {
+        Ok(Some(patient)) => access.caller.shows(patient),
+        _ => access.caller.concerns(id),
+    }
     let answer = found.map_err(ApiError::from).and_then(|patient| {
         patient
             .map(PatientOutput::from)

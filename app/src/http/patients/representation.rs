@@ -85,7 +85,12 @@ impl Checked for PatientInput {
     }
 }
 
-/// A patient in the caller's care.
+/// Notes that the caller may see: null when there are none.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct ShownNotes(Option<String>);
+
+/// A patient, as the caller may see them.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PatientOutput {
@@ -106,9 +111,10 @@ pub struct PatientOutput {
     /// Date of birth.
     #[schema(format = Date, max_length = 10)]
     date_of_birth: String,
-    /// Free text.
-    #[schema(max_length = 10_000, required)]
-    notes: Option<String>,
+    /// Free text; absent when the caller may not see it.
+    #[schema(max_length = 10_000, value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<ShownNotes>,
     /// When the record was made.
     #[schema(value_type = String, format = DateTime, max_length = 35)]
     created_at: Timestamp,
@@ -128,7 +134,9 @@ impl From<Patient> for PatientOutput {
             family_name: record.family_name.expose().to_owned(),
             given_name: record.given_name.expose().to_owned(),
             date_of_birth: record.date_of_birth.expose(),
-            notes: record.notes.as_ref().map(|notes| notes.expose().to_owned()),
+            notes: patient
+                .shows_notes
+                .then(|| ShownNotes(record.notes.as_ref().map(|notes| notes.expose().to_owned()))),
             created_at: patient.created_at,
             updated_at: patient.updated_at,
         }

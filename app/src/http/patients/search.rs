@@ -77,7 +77,7 @@ pub async fn search(
 ) -> Result<impl IntoResponse, ApiError> {
     let found = db::patient::find_by_record_number(&mut access.caller, &state.vault, &number).await;
     if let Ok(Some(patient)) = &found {
-        access.caller.concerns(patient.id.0);
+        access.caller.shows(patient);
     }
     let answer = found.map_err(ApiError::from).map(|patient| {
         Json(SearchResult {

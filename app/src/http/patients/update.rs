@@ -16,7 +16,8 @@ use crate::policy::{Patients, Update};
 
 /// Replace a patient's record.
 ///
-/// `If-Match` names the version that the change is based on, so that nobody overwrites what they have not seen.
+/// `If-Match` names the version that the change is based on, so that nobody overwrites what they have not seen. A field
+/// that the caller's role may not change has to be as it was; one that the role may not see is left out.
 #[utoipa::path(
     put,
     path = "/api/patients/{id}",
@@ -69,6 +70,7 @@ pub async fn update(
     .await;
     let answer = match updated {
         Ok(Updated::Done(patient)) => Ok(PatientOutput::from(*patient)),
+        Ok(Updated::Forbidden(fields)) => Err(ApiError::forbidden_fields(&fields)),
         Ok(Updated::Stale) => Err(ProblemCode::PreconditionFailed.into()),
         Ok(Updated::NotFound) => Err(ProblemCode::NotFound.into()),
         Err(error) => Err(error.into()),
