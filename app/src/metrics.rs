@@ -1,8 +1,10 @@
 //! Metrics in Prometheus' format. Labels come from fixed sets: route templates, not paths.
 
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    register_gauge_with_registry, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 use sqlx::PgPool;
 
@@ -64,32 +66,41 @@ impl Metrics {
     /// # Errors
     /// When a name is not valid or occurs twice, which a test rules out.
     pub fn new() -> prometheus::Result<Self> {
-        let counters =
-            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
-        let metrics = Self {
-            registry: Registry::new(),
+        let registry = Registry::new();
+        let into = &registry;
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, into)
+        };
+        let counter = |name: &str, help: &str| register_int_counter_with_registry!(name, help, into);
+        let gauge = |name: &str, help: &str| register_int_gauge_with_registry!(name, help, into);
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register_int_gauge_vec_with_registry!(name, help, labels, into)
+        };
+        Ok(Self {
             requests: counters(
                 "http_requests_total",
                 "Answered requests.",
                 &["method", "route", "status"],
             )?,
-            duration: HistogramVec::new(
-                HistogramOpts::new("http_request_duration_seconds", "Time until the answer's head.")
-                    .buckets(BUCKETS.to_vec()),
+            duration: register_histogram_vec_with_registry!(
+                "http_request_duration_seconds",
+                "Time until the answer's head.",
                 &["method", "route"],
+                BUCKETS.to_vec(),
+                into
             )?,
-            in_flight: IntGauge::new("http_requests_in_flight", "Requests being answered.")?,
+            in_flight: gauge("http_requests_in_flight", "Requests being answered.")?,
             logins: counters("auth_logins_total", "Attempts to log in.", &["outcome"])?,
             denials: counters(
                 "authz_denied_total",
                 "Requests that the policy denied.",
                 &["resource", "action"],
             )?,
-            emergency_accesses: IntCounter::new(
+            emergency_accesses: counter(
                 "emergency_accesses_total",
                 "Emergency accesses to patients who are not in the user's care.",
             )?,
-            phi_open_failures: IntCounter::new(
+            phi_open_failures: counter(
                 "phi_open_failures_total",
                 "Stored values that did not open: damage, tampering or a wrong key.",
             )?,
@@ -108,29 +119,28 @@ impl Metrics {
                 "Requests refused because too many were being answered.",
                 &["class"],
             )?,
-            read_retries: IntCounter::new(
+            read_retries: counter(
                 "db_read_retries_total",
                 "Reads tried again after their database connection was lost.",
             )?,
-            audit_unsealed: IntGauge::new("audit_unsealed_rows", "Audit rows that are in no chain yet.")?,
-            audit_lag: Gauge::new(
+            audit_unsealed: gauge("audit_unsealed_rows", "Audit rows that are in no chain yet.")?,
+            audit_lag: register_gauge_with_registry!(
                 "audit_sealing_lag_seconds",
                 "Age of the oldest audit row that is in no chain yet.",
+                into
             )?,
-            audit_position: IntGauge::new("audit_chain_position", "Links of the audit chain.")?,
-            audit_intact: IntGauge::new(
+            audit_position: gauge("audit_chain_position", "Links of the audit chain.")?,
+            audit_intact: gauge(
                 "audit_chain_intact",
                 "1 while the end of the audit chain is the one that was signed.",
             )?,
-            audit_not_authentic: IntCounter::new(
+            audit_not_authentic: counter(
                 "audit_rows_not_authentic_total",
                 "Audit rows without a code of the program's key, or with a wrong one.",
             )?,
-            data_keys: IntGaugeVec::new(
-                Opts::new(
-                    "phi_data_keys",
-                    "Data keys of patients, by the key that wraps them.",
-                ),
+            data_keys: gauges(
+                "phi_data_keys",
+                "Data keys of patients, by the key that wraps them.",
                 &["state"],
             )?,
             phi_access: counters(
@@ -138,56 +148,15 @@ impl Metrics {
                 "Answers that showed or changed records.",
                 &["resource", "action"],
             )?,
-            cross_site: IntCounter::new(
+            cross_site: counter(
                 "cross_site_rejections_total",
                 "Requests that another site made a browser send.",
             )?,
-            rate_limit_keys: IntGauge::new("rate_limit_keys", "Clients that rate limits remember here.")?,
-            pool_connections: IntGaugeVec::new(
-                Opts::new("db_pool_connections", "Connections to the database."),
-                &["state"],
-            )?,
-            pool_limit: IntGauge::new("db_pool_connections_max", "Largest number of connections.")?,
-        };
-        metrics.registry.register(Box::new(metrics.requests.clone()))?;
-        metrics.registry.register(Box::new(metrics.duration.clone()))?;
-        metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
-        metrics.registry.register(Box::new(metrics.logins.clone()))?;
-        metrics.registry.register(Box::new(metrics.denials.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.emergency_accesses.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.phi_open_failures.clone()))?;
-        metrics.registry.register(Box::new(metrics.tls_reloads.clone()))?;
-        metrics.register_audit()?;
-        metrics.registry.register(Box::new(metrics.data_keys.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.rate_limited.clone()))?;
-        metrics.registry.register(Box::new(metrics.shed.clone()))?;
-        metrics.registry.register(Box::new(metrics.phi_access.clone()))?;
-        metrics.registry.register(Box::new(metrics.cross_site.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.rate_limit_keys.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.read_retries.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.pool_connections.clone()))?;
-        metrics.registry.register(Box::new(metrics.pool_limit.clone()))?;
-        Ok(metrics)
-    }
-
-    fn register_audit(&self) -> prometheus::Result<()> {
-        self.registry.register(Box::new(self.audit_unsealed.clone()))?;
-        self.registry.register(Box::new(self.audit_lag.clone()))?;
-        self.registry.register(Box::new(self.audit_position.clone()))?;
-        self.registry.register(Box::new(self.audit_intact.clone()))?;
-        self.registry.register(Box::new(self.audit_not_authentic.clone()))
+            rate_limit_keys: gauge("rate_limit_keys", "Clients that rate limits remember here.")?,
+            pool_connections: gauges("db_pool_connections", "Connections to the database.", &["state"])?,
+            pool_limit: gauge("db_pool_connections_max", "Largest number of connections.")?,
+            registry,
+        })
     }
 
     /// The current values as text.

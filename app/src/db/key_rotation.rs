@@ -118,7 +118,9 @@ async fn rotate_batch(
     let mut transaction = connection.begin().await?;
     maintenance::begin(&mut transaction).await?;
     // The locks keep others from changing these rows until the batch is committed, which takes milliseconds.
-    let rows = holder.take(&mut transaction, vault.active_kek(), after, batch).await?;
+    let rows = holder
+        .take(&mut transaction, vault.active_kek(), after, batch)
+        .await?;
     let mut rewrapped = 0;
     for row in &rows {
         let wrapped = match vault.rewrap(row.id, &row.kek_id, &row.data_key).await {
