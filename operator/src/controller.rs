@@ -30,6 +30,7 @@ use crate::{
         pass::{Tools, pass},
         referenced_secrets::SecretMemory,
         status::{self, Observed},
+        validate::ViolationMemory,
         write_status::{self, StatusMemory},
     },
     settings::Settings,
@@ -63,6 +64,8 @@ pub struct Context {
     pub memory: Memory,
     /// Secrets of others as they were last read.
     pub secrets: SecretMemory,
+    /// The rules that were found broken before.
+    pub violations: ViolationMemory,
     /// The statuses that were written before.
     pub statuses: StatusMemory,
     /// Failures in a row.
@@ -165,6 +168,7 @@ async fn one(guarded: &Guarded, owner: &Owner, context: &Context) -> (&'static s
         store: &context.store,
         memory: &context.memory,
         secrets: &context.secrets,
+        violations: &context.violations,
         settings: &context.settings,
     };
     let passed = pass(&tools, owner, deployment, now).await;
@@ -335,6 +339,7 @@ impl Context {
     fn forget(&self, owner: &Owner) {
         self.memory.forget(owner);
         self.secrets.forget(owner);
+        self.violations.forget(owner);
         self.metrics.count(owner, None);
         self.store.refer(owner, &BTreeSet::new());
         self.statuses.forget(owner);

@@ -13,7 +13,10 @@ use medical_operator::{
     events::Events,
     lease::Candidate,
     metrics::Metrics,
-    reconcile::{apply::Memory, referenced_secrets::SecretMemory, write_status::StatusMemory},
+    reconcile::{
+        apply::Memory, referenced_secrets::SecretMemory, validate::ViolationMemory,
+        write_status::StatusMemory,
+    },
     settings::Settings,
     store::Store,
     watches,
@@ -155,6 +158,7 @@ async fn run_operator(run: Run) -> anyhow::Result<()> {
         metrics,
         memory: Memory::default(),
         secrets: SecretMemory::default(),
+        violations: ViolationMemory::default(),
         statuses: StatusMemory::default(),
         backoff: Backoff::default(),
     });

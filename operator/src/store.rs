@@ -79,7 +79,8 @@ impl Children {
 #[derive(Default)]
 struct Contents {
     owners: HashMap<Owner, Children>,
-    places: HashMap<(Watched, String, String), Owner>,
+    /// Name of the deployment that an object of this kind, namespace and name belongs to.
+    places: HashMap<(Watched, String, String), Box<str>>,
     relisted: HashMap<Watched, HashSet<(String, String)>>,
     states: HashMap<Watched, WatchState>,
     api_server: BTreeMap<String, Vec<ApiServerAddress>>,
@@ -234,10 +235,14 @@ impl Store {
             name: instance.to_owned(),
         };
         let mut touched = Vec::new();
-        let key = (watched, namespace, name.clone());
-        if let Some(previous) = contents.places.insert(key, owner.clone())
-            && previous != owner
+        let key = (watched, namespace.clone(), name.clone());
+        if let Some(previous) = contents.places.insert(key, instance.into())
+            && *previous != *instance
         {
+            let previous = Owner {
+                namespace,
+                name: previous.into(),
+            };
             remove(contents.owners.get_mut(&previous), watched, &name);
             touched.push(previous);
         }
@@ -279,11 +284,13 @@ impl Store {
                 .remove(&(namespace.to_owned(), name.to_owned()));
             return contents.referring(namespace, name);
         }
-        let Some(owner) = contents
-            .places
-            .remove(&(watched, namespace.to_owned(), name.to_owned()))
-        else {
+        let key = (watched, namespace.to_owned(), name.to_owned());
+        let Some(instance) = contents.places.remove(&key) else {
             return Vec::new();
+        };
+        let owner = Owner {
+            namespace: key.1,
+            name: instance.into(),
         };
         remove(contents.owners.get_mut(&owner), watched, name);
         vec![owner]

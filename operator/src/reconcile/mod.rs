@@ -18,4 +18,5 @@ pub mod plan;
 pub mod prune;
 pub mod referenced_secrets;
 pub mod status;
+pub mod validate;
 pub mod write_status;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use kube::Client;
-use medical_crds::{MedicalDeployment, check, names::Names};
+use medical_crds::{MedicalDeployment, names::Names};
 use serde_json::Value;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     plan::{Child, plan},
     prune,
     referenced_secrets::{self, SecretMemory},
+    validate::ViolationMemory,
 };
 use crate::{
     build::{Inputs, environment},
@@ -36,6 +37,8 @@ pub struct Tools<'a> {
     pub memory: &'a Memory,
     /// Secrets of others as they were last read.
     pub secrets: &'a SecretMemory,
+    /// The rules that were found broken before.
+    pub violations: &'a ViolationMemory,
     /// The operator's settings.
     pub settings: &'a Settings,
 }
@@ -59,7 +62,7 @@ pub async fn pass(
 ) -> Passed {
     let mut children = tools.store.children(owner);
     let mut outcome = Outcome {
-        violations: check::violations(deployment),
+        violations: tools.violations.violations(owner, deployment),
         ..Outcome::default()
     };
     let api_server = tools.store.api_server();

@@ -13,21 +13,22 @@ use medical_crds::{MedicalDeployment, MedicalDeploymentStatus};
 use serde_json::json;
 
 use super::apply::ApplyError;
-use crate::store::Owner;
+use crate::{store::Owner, view::hash_of};
 
 /// Field manager of the status.
 pub const STATUS_MANAGER: &str = "medical-operator/status";
 
-/// Remembers what was written, because the watch that would tell may be behind.
+/// Remembers what was written, because the watch that would tell may be behind: UID of the deployment and hash of its
+/// status.
 #[derive(Default)]
-pub struct StatusMemory(Mutex<HashMap<Owner, (String, MedicalDeploymentStatus)>>);
+pub struct StatusMemory(Mutex<HashMap<Owner, (String, u64)>>);
 
 impl StatusMemory {
-    fn is_written(&self, owner: &Owner, uid: &str, status: &MedicalDeploymentStatus) -> bool {
+    fn is_written(&self, owner: &Owner, uid: &str, status: u64) -> bool {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memory
             .get(owner)
-            .is_some_and(|(of, written)| of == uid && written == status)
+            .is_some_and(|(of, written)| of == uid && *written == status)
     }
 
     /// Forgets a deployment that is gone.
@@ -48,7 +49,8 @@ pub async fn write(
     status: &MedicalDeploymentStatus,
 ) -> Result<bool, ApplyError> {
     let uid = deployment.metadata.uid.clone().unwrap_or_default();
-    if deployment.status.as_ref() == Some(status) || memory.is_written(owner, &uid, status) {
+    let hash = hash_of(&json!(status));
+    if deployment.status.as_ref() == Some(status) || memory.is_written(owner, &uid, hash) {
         return Ok(false);
     }
     let api: Api<MedicalDeployment> = Api::namespaced(client.clone(), &owner.namespace);
@@ -68,6 +70,6 @@ pub async fn write(
         .0
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .insert(owner.clone(), (uid, status.clone()));
+        .insert(owner.clone(), (uid, hash));
     Ok(true)
 }
