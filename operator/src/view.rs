@@ -52,7 +52,7 @@ pub enum Detail {
     /// apps/v1 Deployment.
     Deployment(DeploymentView),
     /// CloudNativePG Cluster.
-    Cluster(ClusterView),
+    Cluster(Box<ClusterView>),
     /// batch/v1 Job.
     Job(JobView),
     /// core/v1 Secret.
@@ -151,7 +151,7 @@ pub struct SecretView {
     /// nothing about them.
     pub checksum: String,
     /// Facts of the certificate in `tls.crt` or `ca.crt`.
-    pub certificate: Option<CertificateFacts>,
+    pub certificate: Option<Box<CertificateFacts>>,
     /// Whether the password inside `uri` is the one in `password`; true when there is no `uri`.
     pub uri_matches: bool,
 }
@@ -183,7 +183,7 @@ impl View {
         let metadata = &object.metadata;
         let detail = match kind {
             Kind::Deployment => Detail::Deployment(deployment(object)),
-            Kind::Cluster => Detail::Cluster(cluster(object)),
+            Kind::Cluster => Detail::Cluster(Box::new(cluster(object))),
             Kind::Job => Detail::Job(job(object)),
             Kind::Secret => Detail::Secret(secret(object)),
             Kind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerView {
@@ -394,7 +394,8 @@ fn secret(object: &DynamicObject) -> SecretView {
     let decode = |key: &str| encoded.get(key).and_then(|value| STANDARD.decode(value).ok());
     let certificate = decode("tls.crt")
         .or_else(|| decode("ca.crt"))
-        .and_then(|pem| CertificateFacts::of(&pem));
+        .and_then(|pem| CertificateFacts::of(&pem))
+        .map(Box::new);
     let uri_matches = match (decode("uri"), decode("password")) {
         (Some(uri), Some(password)) => {
             let needle = [b":".as_slice(), &password, b"@"].concat();
