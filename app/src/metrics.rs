@@ -22,6 +22,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// `auth_logins_total{outcome}`: success, failure, throttled.
     pub logins: IntCounterVec,
+    /// `auth_refreshes_total{outcome}`: success, failure, reuse; a reuse means a stolen or copied refresh token.
+    pub refreshes: IntCounterVec,
     /// `authz_denied_total{resource,action}`.
     pub denials: IntCounterVec,
     /// `phi_open_failures_total`: stored values that did not open; anything but 0 is an incident.
@@ -54,6 +56,11 @@ impl Metrics {
             )?,
             in_flight: IntGauge::new("http_requests_in_flight", "Requests being answered.")?,
             logins: counters("auth_logins_total", "Attempts to log in.", &["outcome"])?,
+            refreshes: counters(
+                "auth_refreshes_total",
+                "Refresh tokens that were shown.",
+                &["outcome"],
+            )?,
             denials: counters(
                 "authz_denied_total",
                 "Requests that the policy denied.",
@@ -78,6 +85,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.duration.clone()))?;
         metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
         metrics.registry.register(Box::new(metrics.logins.clone()))?;
+        metrics.registry.register(Box::new(metrics.refreshes.clone()))?;
         metrics.registry.register(Box::new(metrics.denials.clone()))?;
         metrics
             .registry

@@ -22,10 +22,17 @@ pub enum Action {
     Search,
     /// Proof of identity for a token.
     Login,
+    /// A refresh token for the next one.
+    Refresh,
+    /// A refresh token that was used before: it was copied, and its session ends.
+    TokenReuse,
+    /// The end of a session.
+    End,
 }
 
 impl Action {
-    /// Every action.
+    /// Every action that the table knows. What concerns one's own sessions and credentials only is not a question of the
+    /// role and not in it.
     pub const ALL: [Self; 6] = [
         Self::Create,
         Self::Read,
@@ -44,6 +51,9 @@ impl Action {
             Self::List => "list",
             Self::Search => "search",
             Self::Login => "login",
+            Self::Refresh => "refresh",
+            Self::TokenReuse => "token_reuse",
+            Self::End => "end",
         }
     }
 }

@@ -71,6 +71,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
             server.public_url.as_str(),
             auth.access_token_lifetime,
         )?,
+        session_limits: auth.session,
         passwords: PasswordVerifier::new()?,
         throttle: crate::http::LoginThrottle::default(),
         metrics: metrics.clone(),

@@ -13,7 +13,7 @@ pub mod variables;
 
 use std::fmt;
 
-pub use auth::AuthSettings;
+pub use auth::{AuthSettings, SessionLimits};
 pub use database::{DatabaseSettings, DatabaseTls, password_in};
 pub use keys::KeySettings;
 pub use server::{Origin, ServerSettings};
@@ -127,7 +127,7 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// Keys for PHI, lookups and tokens.
     pub keys: KeySettings,
-    /// Access tokens.
+    /// Access tokens and sessions.
     pub auth: AuthSettings,
 }
 

@@ -68,6 +68,10 @@ variables! {
         "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
         "Minutes, 1 to 60, for which an access token is good.";
+    SESSION_IDLE_MINUTES = "SESSION_IDLE_MINUTES", Some("30"),
+        "Minutes, 1 to 1440, without a request after which a session ends.";
+    SESSION_MAX_HOURS = "SESSION_MAX_HOURS", Some("8"),
+        "Hours, 1 to 168, after which a session ends however much it is used.";
 }
 
 /// The section of `--help` about the environment.

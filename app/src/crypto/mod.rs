@@ -6,6 +6,7 @@
 mod blind_index;
 mod envelope;
 mod key;
+mod opaque_token;
 mod password;
 mod token;
 mod vault;
@@ -13,6 +14,7 @@ mod vault;
 pub use blind_index::BlindIndex;
 pub use envelope::{Location, OpenError, SealError};
 pub use key::{KeyError, KeyRing, SecretKey};
+pub use opaque_token::{OPAQUE_TOKEN_LENGTH, TokenHash, new_opaque_token};
 pub use password::{PasswordError, PasswordVerifier, hash_password};
 pub use token::{Claims, TokenAuthority, TokenError};
 pub use vault::{DataKey, KekId, PhiVault, WrappedKey};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::SecretKey;
+use crate::domain::{Bearer, SessionId, UserId};
 
 /// `typ` of an access token (RFC 9068 section 2.1); keeps other kinds of token from being used as one.
 const TYPE: &str = "at+jwt";
@@ -39,6 +40,8 @@ pub struct Claims {
     pub aud: String,
     /// The user's id, which is never given to another user.
     pub sub: Uuid,
+    /// The session that it was issued in; with the session the token ends.
+    pub sid: Uuid,
     /// The token's own id.
     pub jti: Uuid,
     /// Issued at, seconds since 1970.
@@ -47,6 +50,16 @@ pub struct Claims {
     pub nbf: i64,
     /// Expires at, seconds since 1970.
     pub exp: i64,
+}
+
+impl Claims {
+    /// For whom the token speaks.
+    pub fn bearer(&self) -> Bearer {
+        Bearer {
+            user: UserId(self.sub),
+            session: SessionId(self.sid),
+        }
+    }
 }
 
 /// Why a token was refused or not made. Callers are told none of it.
@@ -106,11 +119,11 @@ impl TokenAuthority {
         self.lifetime
     }
 
-    /// Makes a token for a user, good from `now` (seconds since 1970).
+    /// Makes a token for a user in a session, good from `now` (seconds since 1970).
     ///
     /// # Errors
     /// [`TokenError::Key`].
-    pub fn issue(&self, user: Uuid, now: i64) -> Result<String, TokenError> {
+    pub fn issue(&self, bearer: Bearer, now: i64) -> Result<String, TokenError> {
         let header = Header {
             typ: Some(TYPE.to_owned()),
             kid: Some(self.key_id.clone()),
@@ -119,7 +132,8 @@ impl TokenAuthority {
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
-            sub: user,
+            sub: bearer.user.0,
+            sid: bearer.session.0,
             jti: Uuid::new_v4(),
             iat: now,
             nbf: now,

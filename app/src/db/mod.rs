@@ -8,6 +8,7 @@ mod key_fingerprint;
 mod migrate;
 pub mod patient;
 mod schema;
+pub mod session;
 mod transaction;
 pub mod user;
 

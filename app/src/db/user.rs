@@ -44,13 +44,13 @@ pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credenti
     }))
 }
 
-/// Role of an active user; nothing for anybody else.
+/// Role of a user, active or not.
 ///
 /// # Errors
 /// [`DatabaseError`].
-pub async fn active_role(pool: &PgPool, user: UserId) -> Result<Option<Role>, DatabaseError> {
-    let role = sqlx::query_scalar!("SELECT role FROM app_user WHERE id = $1 AND active", user.0)
-        .fetch_optional(pool)
+pub async fn role(connection: &mut PgConnection, user: UserId) -> Result<Option<Role>, DatabaseError> {
+    let role = sqlx::query_scalar!("SELECT role FROM app_user WHERE id = $1", user.0)
+        .fetch_optional(connection)
         .await?;
     Ok(role.and_then(|role| Role::parse(&role)))
 }

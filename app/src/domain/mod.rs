@@ -2,10 +2,12 @@
 
 mod patient;
 mod phi;
+mod session;
 mod user;
 mod violation;
 
 pub use patient::{DateOfBirth, Notes, Patient, PatientId, PatientRecord, PersonName, RecordNumber};
 pub use phi::Phi;
+pub use session::{Bearer, SessionId};
 pub use user::{Email, Role, UserId, check_new_password};
 pub use violation::Violation;

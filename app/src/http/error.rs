@@ -24,6 +24,8 @@ pub enum ProblemCode {
     Unauthenticated,
     /// The address or the password is wrong.
     InvalidCredentials,
+    /// The refresh token is missing, unknown, used, or of a session that ended.
+    InvalidRefreshToken,
     /// The caller's role may not do this.
     Forbidden,
     /// There is no such thing, or none that the caller may know of.
@@ -56,7 +58,9 @@ impl ProblemCode {
     fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::InvalidCredentials | Self::InvalidRefreshToken => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -78,6 +82,7 @@ impl ProblemCode {
             Self::MalformedRequest => "The request cannot be read.",
             Self::Unauthenticated => "A valid access token is needed.",
             Self::InvalidCredentials => "Invalid credentials",
+            Self::InvalidRefreshToken => "Invalid refresh token",
             Self::Forbidden => "Your role may not do this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
@@ -210,7 +215,9 @@ impl ApiError {
     pub fn outcome(&self) -> Outcome {
         match self.code {
             ProblemCode::NotFound => Outcome::NotFound,
-            ProblemCode::Forbidden | ProblemCode::InvalidCredentials => Outcome::Denied,
+            ProblemCode::Forbidden | ProblemCode::InvalidCredentials | ProblemCode::InvalidRefreshToken => {
+                Outcome::Denied
+            }
             ProblemCode::RecordNumberTaken => Outcome::Conflict,
             ProblemCode::PreconditionFailed | ProblemCode::PreconditionRequired => Outcome::Stale,
             _ => Outcome::Failed,

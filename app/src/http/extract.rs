@@ -13,8 +13,8 @@ use super::body::{self, Checked};
 use super::error::{ApiError, ProblemCode};
 use super::state::AppState;
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::db::{BeginError, CallerTransaction, user, write_audit};
-use crate::domain::UserId;
+use crate::db::{BeginError, CallerTransaction, session, write_audit};
+use crate::domain::Bearer;
 use crate::policy::{Privilege, permits};
 
 /// A caller with one privilege, and the transaction to use it in. A handler states the privilege in its type:
@@ -35,8 +35,8 @@ impl<T: IntoResponse> IntoResponse for Recorded<T> {
 }
 
 impl<P: Privilege> Authorised<P> {
-    async fn begin(state: &AppState, user: UserId, origin: RequestOrigin) -> Result<Self, ApiError> {
-        match CallerTransaction::begin(&state.pool, user, origin).await {
+    async fn begin(state: &AppState, bearer: Bearer, origin: RequestOrigin) -> Result<Self, ApiError> {
+        match CallerTransaction::begin(&state.pool, bearer, origin).await {
             Ok(caller) => Ok(Self {
                 caller,
                 state: state.clone(),
@@ -76,8 +76,8 @@ impl<P: Privilege> FromRequestParts<AppState> for Authorised<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let user = authenticate(parts, state)?;
-        Self::begin(state, user, origin(parts)).await
+        let bearer = authenticate(parts, state)?;
+        Self::begin(state, bearer, origin(parts)).await
     }
 }
 
@@ -97,11 +97,11 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let user = authenticate(&parts, state)?;
+        let bearer = authenticate(&parts, state)?;
         let origin = origin(&parts);
-        authorise::<P>(state, user, origin).await?;
+        authorise::<P>(state, bearer, origin).await?;
         let body = body::read::<B>(&parts.headers, body).await?;
-        let access = Authorised::begin(state, user, origin).await?;
+        let access = Authorised::begin(state, bearer, origin).await?;
         Ok(Self { access, body })
     }
 }
@@ -109,10 +109,10 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 /// Asks the policy without opening a transaction.
 async fn authorise<P: Privilege>(
     state: &AppState,
-    user: UserId,
+    bearer: Bearer,
     origin: RequestOrigin,
 ) -> Result<(), ApiError> {
-    let role = user::active_role(&state.pool, user)
+    let role = session::active_role(&state.pool, bearer)
         .await?
         .ok_or(ProblemCode::Unauthenticated)?;
     if permits(role, P::RESOURCE, P::ACTION) {
@@ -120,7 +120,7 @@ async fn authorise<P: Privilege>(
     }
     count_denial::<P>(state);
     let event = AuditEvent {
-        actor: Some((user, role)),
+        actor: Some((bearer.user, role)),
         action: P::ACTION,
         resource: P::RESOURCE,
         resource_ids: Vec::new(),
@@ -139,8 +139,9 @@ fn count_denial<P: Privilege>(state: &AppState) {
         .inc();
 }
 
-/// Who sent this, by the bearer token (RFC 6750); every failure gets the same answer.
-fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
+/// Who sent this, by the bearer token (RFC 6750); every failure gets the same answer. Whether the session still lives is
+/// for the database to say, in the transaction that follows.
+pub fn authenticate(parts: &Parts, state: &AppState) -> Result<Bearer, ApiError> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ProblemCode::Unauthenticated.into());
@@ -156,7 +157,7 @@ fn authenticate(parts: &Parts, state: &AppState) -> Result<UserId, ApiError> {
         .tokens
         .verify(token)
         .map_err(|_| ProblemCode::Unauthenticated)?;
-    Ok(UserId(claims.sub))
+    Ok(claims.bearer())
 }
 
 /// Where this came from; the outermost layer put it there.

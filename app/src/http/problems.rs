@@ -51,6 +51,8 @@ problems! {
         ("401", "No access token, or not a good one."),
         ("403", "The caller's role may not do this."),
     ];
+    /// What an operation on one's own account may answer, whatever the role.
+    ForSelf = [("401", "No access token, or not a good one.")];
     /// What an operation on one object may answer.
     OnOne = [("404", "There is no such object, or none that the caller may know of.")];
     /// What an operation with a body may answer.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::throttle::LoginThrottle;
+use crate::config::SessionLimits;
 use crate::crypto::{PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -18,6 +19,8 @@ pub struct Parts {
     pub vault: Arc<PhiVault>,
     /// Access tokens.
     pub tokens: TokenAuthority,
+    /// When sessions end.
+    pub session_limits: SessionLimits,
     /// Passwords.
     pub passwords: PasswordVerifier,
     /// Attempts to log in.

@@ -5,15 +5,23 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use medical_app::crypto::{KeyRing, TokenAuthority};
+use medical_app::domain::{Bearer, SessionId, UserId};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Server, patient, problem};
+use crate::sessions::session_of;
 
 /// What anybody may call.
-const PUBLIC: [&str; 4] = ["/api/auth/login", "/livez", "/readyz", "/startupz"];
+const PUBLIC: [&str; 5] = [
+    "/api/auth/login",
+    "/api/auth/refresh",
+    "/livez",
+    "/readyz",
+    "/startupz",
+];
 
 /// Every operation that the OpenAPI document knows and that is not public.
 fn protected(server: &Server) -> Vec<(String, RequestBuilder)> {
@@ -46,6 +54,18 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
     let ours = TokenAuthority::new(&keys.token_signing, issuer, minute).unwrap();
     let other_key = TokenAuthority::new(&keys.audit, issuer, minute).unwrap();
     let other_issuer = TokenAuthority::new(&keys.token_signing, "https://evil.example.org", minute).unwrap();
+    let bearer = Bearer {
+        user: UserId(clinic.clinician),
+        session: SessionId(session_of(&clinic.token)),
+    };
+    let stranger = Bearer {
+        user: UserId(Uuid::new_v4()),
+        session: SessionId(Uuid::new_v4()),
+    };
+    let borrowed = Bearer {
+        user: stranger.user,
+        ..bearer
+    };
     let unsigned = format!(
         "{}.{}.",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#),
@@ -55,35 +75,27 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
         ("no header", None),
         (
             "expired",
-            Some(format!(
-                "Bearer {}",
-                ours.issue(clinic.clinician, now - 120).unwrap()
-            )),
+            Some(format!("Bearer {}", ours.issue(bearer, now - 120).unwrap())),
         ),
         (
             "not yet",
-            Some(format!(
-                "Bearer {}",
-                ours.issue(clinic.clinician, now + 60).unwrap()
-            )),
+            Some(format!("Bearer {}", ours.issue(bearer, now + 60).unwrap())),
         ),
         (
             "another key",
-            Some(format!(
-                "Bearer {}",
-                other_key.issue(clinic.clinician, now).unwrap()
-            )),
+            Some(format!("Bearer {}", other_key.issue(bearer, now).unwrap())),
         ),
         (
             "another issuer",
-            Some(format!(
-                "Bearer {}",
-                other_issuer.issue(clinic.clinician, now).unwrap()
-            )),
+            Some(format!("Bearer {}", other_issuer.issue(bearer, now).unwrap())),
         ),
         (
             "an unknown user",
-            Some(format!("Bearer {}", ours.issue(Uuid::new_v4(), now).unwrap())),
+            Some(format!("Bearer {}", ours.issue(stranger, now).unwrap())),
+        ),
+        (
+            "another user's session",
+            Some(format!("Bearer {}", ours.issue(borrowed, now).unwrap())),
         ),
         ("unsigned", Some(format!("Bearer {unsigned}"))),
         ("another scheme", Some(format!("Basic {}", clinic.token))),
@@ -119,7 +131,8 @@ async fn an_administrator_reaches_no_patient_and_each_denial_is_recorded_and_cou
         .deployment
         .create_user("root@clinic.example.org", "administrator");
     let token = clinic.server.login("root@clinic.example.org").await;
-    let operations = protected(&clinic.server);
+    let mut operations = protected(&clinic.server);
+    operations.retain(|(operation, _)| operation.contains("/api/patients"));
     let count = operations.len();
     for (operation, request) in operations {
         let answer = request.bearer_auth(&token).send().await.unwrap();

@@ -25,5 +25,6 @@ mod openapi;
 mod patients;
 mod prepared;
 mod secrecy;
+mod sessions;
 mod shutdown;
 mod waiting;

@@ -18,13 +18,20 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+fn bearer() -> Bearer {
+    Bearer {
+        user: UserId(Uuid::from_u128(3)),
+        session: SessionId(Uuid::from_u128(5)),
+    }
+}
+
 fn header() -> Value {
     json!({"alg": "EdDSA", "typ": "at+jwt", "kid": authority().key_id})
 }
 
 fn claims() -> Value {
     json!({
-        "iss": ISSUER, "aud": AUDIENCE, "sub": Uuid::from_u128(3), "jti": Uuid::from_u128(4),
+        "iss": ISSUER, "aud": AUDIENCE, "sub": Uuid::from_u128(3), "sid": Uuid::from_u128(5), "jti": Uuid::from_u128(4),
         "iat": now(), "nbf": now(), "exp": now() + 60,
     })
 }
@@ -52,11 +59,10 @@ fn signed(header: &Value, claims: &Value) -> String {
 
 #[test]
 fn a_token_says_whom_it_was_issued_to() {
-    let user = Uuid::from_u128(3);
     let claims = authority()
-        .verify(&authority().issue(user, now()).unwrap())
+        .verify(&authority().issue(bearer(), now()).unwrap())
         .unwrap();
-    assert_eq!(claims.sub, user);
+    assert_eq!(claims.bearer(), bearer());
     assert_eq!(claims.exp - claims.iat, 900);
     assert_eq!(claims.iss, ISSUER);
 }
@@ -83,6 +89,7 @@ fn a_token_with_any_claim_wrong_or_missing_is_refused() {
         without(claims(), "iss"),
         without(claims(), "aud"),
         without(claims(), "sub"),
+        without(claims(), "sid"),
     ];
     for claims in wrong {
         let token = signed(&header(), &claims);
@@ -143,11 +150,11 @@ fn a_token_signed_by_another_key_or_changed_or_mangled_is_refused() {
     let other = TokenAuthority::new(&SecretKey::from_bytes([5; 32]), ISSUER, LIFETIME).unwrap();
     assert!(
         authority()
-            .verify(&other.issue(Uuid::from_u128(3), now()).unwrap())
+            .verify(&other.issue(bearer(), now()).unwrap())
             .is_err()
     );
 
-    let good = authority().issue(Uuid::from_u128(3), now()).unwrap();
+    let good = authority().issue(bearer(), now()).unwrap();
     let parts: Vec<_> = good.split('.').collect();
     let mangled = [
         String::new(),

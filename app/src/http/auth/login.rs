@@ -2,17 +2,21 @@
 
 use std::time::Instant;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::grant::{Grant, LoginResponse};
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::db::{user, write_audit};
-use crate::domain::{Email, Role, UserId, Violation};
+use crate::crypto::new_opaque_token;
+use crate::db::session::{self, Device};
+use crate::db::{DatabaseError, user, write_audit};
+use crate::domain::{Bearer, Email, Role, SessionId, UserId, Violation};
 use crate::http::AppState;
 use crate::http::body::{Checked, Faults, ValidBody};
 use crate::http::error::{ApiError, FieldFault, ProblemCode};
@@ -21,6 +25,8 @@ use crate::policy::{Action, ResourceKind};
 
 /// Longest password that is looked at, in characters.
 const LONGEST_PASSWORD: usize = 256;
+/// Most characters of `User-Agent` that are kept.
+const LONGEST_USER_AGENT: usize = 200;
 
 /// Who wants to log in.
 #[derive(Deserialize, ToSchema)]
@@ -32,17 +38,21 @@ pub struct LoginRequest {
     /// The user's password.
     #[schema(required, nullable = false, format = Password, min_length = 1, max_length = 256)]
     password: Option<String>,
+    /// Whether the refresh token is wanted as a cookie, out of reach of scripts, instead of in the body.
+    #[schema(nullable = false, default = false)]
+    cookie: Option<bool>,
 }
 
 /// What [`LoginRequest`] holds when it is valid.
 pub struct Attempt {
     email: Email,
     password: SecretString,
+    in_cookie: bool,
 }
 
 impl Checked for LoginRequest {
     type Valid = Attempt;
-    const MEMBERS: &'static [&'static str] = &["email", "password"];
+    const MEMBERS: &'static [&'static str] = &["email", "password", "cookie"];
 
     fn check(self) -> Result<Attempt, Vec<FieldFault>> {
         let mut faults = Faults::default();
@@ -60,42 +70,15 @@ impl Checked for LoginRequest {
             Some(Attempt {
                 email: email?,
                 password: password?,
+                in_cookie: self.cookie.unwrap_or_default(),
             })
         })())
     }
 }
 
-/// A token, and whom it is for. The names are those of OAuth 2.0 (RFC 6749 section 5.1).
-#[derive(Serialize, ToSchema)]
-pub struct LoginResponse {
-    /// Send it as `Authorization: Bearer …`.
-    #[schema(max_length = 2048)]
-    access_token: String,
-    /// Always `Bearer`.
-    #[schema(example = "Bearer", max_length = 16)]
-    token_type: &'static str,
-    /// Seconds for which the token is good.
-    #[schema(example = 900, minimum = 60, maximum = 3600)]
-    expires_in: u64,
-    /// The user.
-    user: LoggedInUser,
-}
-
-/// A user, as they see themselves.
-#[derive(Serialize, ToSchema)]
-pub struct LoggedInUser {
-    /// Identity.
-    id: Uuid,
-    /// Name for display.
-    #[schema(max_length = 100)]
-    display_name: String,
-    /// Role.
-    role: Role,
-}
-
 /// Log in.
 ///
-/// Gives a short-lived access token for an address and a password. An unknown user, a wrong password and an inactive
+/// Starts a session: a short-lived access token and a refresh token for an address and a password. An unknown user, a wrong password and an inactive
 /// user get the same answer after the same time. At most 5 attempts a minute for one account, and 60 for one address.
 #[utoipa::path(
     post,
@@ -116,6 +99,7 @@ pub struct LoggedInUser {
 pub async fn login(
     State(state): State<AppState>,
     Extension(origin): Extension<RequestOrigin>,
+    headers: HeaderMap,
     ValidBody(attempt): ValidBody<LoginRequest>,
 ) -> Result<Response, ApiError> {
     if let Err(wait) = state
@@ -138,38 +122,52 @@ pub async fn login(
         .as_ref()
         .map(|credentials| (credentials.id, credentials.role));
     // Recorded before the answer, whichever it is; an unknown address is not kept, it may be a mistyped password.
-    write_audit(&state.pool, &event(actor, accepted.is_some(), origin)).await?;
     let Some(accepted) = accepted else {
+        write_audit(&state.pool, &event(actor, None, origin)).await?;
         state.metrics.logins.with_label_values(&["failure"]).inc();
         return Err(ProblemCode::InvalidCredentials.into());
     };
+    let bearer = Bearer {
+        user: accepted.id,
+        session: SessionId(Uuid::now_v7()),
+    };
+    let (refresh_token, hash) = new_opaque_token().map_err(|error| ApiError::internal(&error))?;
+    let user_agent = user_agent(&headers);
+    let device = Device {
+        address: origin.client_address,
+        user_agent: user_agent.as_deref(),
+    };
+    let mut transaction = state.pool.begin().await.map_err(DatabaseError::from)?;
+    let remaining_seconds =
+        session::start(&mut transaction, bearer, &hash, state.session_limits, &device).await?;
+    write_audit(&mut *transaction, &event(actor, Some(bearer.session), origin)).await?;
+    transaction.commit().await.map_err(DatabaseError::from)?;
     state.throttle.succeeded(&attempt.email);
     state.metrics.logins.with_label_values(&["success"]).inc();
-    let now = jiff::Timestamp::now().as_second();
-    let access_token = state
-        .tokens
-        .issue(accepted.id.0, now)
-        .map_err(|error| ApiError::internal(&error))?;
-    Ok(Json(LoginResponse {
-        access_token,
-        token_type: "Bearer",
-        expires_in: state.tokens.lifetime().as_secs(),
-        user: LoggedInUser {
-            id: accepted.id.0,
-            display_name: accepted.display_name.clone(),
-            role: accepted.role,
-        },
-    })
-    .into_response())
+    Grant {
+        bearer,
+        role: accepted.role,
+        display_name: accepted.display_name.clone(),
+        refresh_token,
+        remaining_seconds,
+        in_cookie: attempt.in_cookie,
+    }
+    .answer(&state)
 }
 
-fn event(actor: Option<(UserId, Role)>, accepted: bool, origin: RequestOrigin) -> AuditEvent {
+/// What the client calls itself, cut to what is stored. Only printable ASCII is taken.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(LONGEST_USER_AGENT).collect())
+}
+
+fn event(actor: Option<(UserId, Role)>, session: Option<SessionId>, origin: RequestOrigin) -> AuditEvent {
     AuditEvent {
         actor,
         action: Action::Login,
         resource: ResourceKind::Session,
-        resource_ids: Vec::new(),
-        outcome: if accepted {
+        resource_ids: session.iter().map(|session| session.0).collect(),
+        outcome: if session.is_some() {
             Outcome::Success
         } else {
             Outcome::Denied

@@ -1,6 +1,12 @@
 //! Proof of identity.
 
+mod cookie;
+mod grant;
+mod holder;
 mod login;
+mod logout;
+mod refresh;
+mod sessions;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -9,5 +15,10 @@ use super::state::AppState;
 
 /// The routes of this folder.
 pub fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(login::login))
+    OpenApiRouter::new()
+        .routes(routes!(login::login))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(logout::logout))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
 }
