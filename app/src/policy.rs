@@ -28,6 +28,8 @@ pub enum Action {
     TokenReuse,
     /// The end of a session.
     End,
+    /// A user's new password, given the old one.
+    ChangePassword,
 }
 
 impl Action {
@@ -54,6 +56,7 @@ impl Action {
             Self::Refresh => "refresh",
             Self::TokenReuse => "token_reuse",
             Self::End => "end",
+            Self::ChangePassword => "change_password",
         }
     }
 }

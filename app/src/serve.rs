@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Environment, Settings};
-use crate::crypto::{PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError};
+use crate::crypto::{
+    PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError, follow_signing_keys,
+};
 use crate::db;
 use crate::http::server::{Protection, serve as accept};
 use crate::http::tls::{self, TlsError};
@@ -63,14 +65,15 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let vault = Arc::new(PhiVault::new(&keys.ring));
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Arc::new(Readiness::new(pool.clone(), vault.clone()));
+    let tokens = Arc::new(TokenAuthority::new(
+        &keys.signing,
+        server.public_url.as_str(),
+        auth.access_token_lifetime,
+    )?);
     let state = AppState::new(Parts {
         pool: pool.clone(),
         vault,
-        tokens: TokenAuthority::new(
-            &keys.ring.token_signing,
-            server.public_url.as_str(),
-            auth.access_token_lifetime,
-        )?,
+        tokens: tokens.clone(),
         session_limits: auth.session,
         passwords: PasswordVerifier::new()?,
         throttle: crate::http::LoginThrottle::default(),
@@ -87,6 +90,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut background = JoinSet::new();
     background.spawn(tls::follow(server.tls, content, new_identity, metrics));
     background.spawn(db::follow_password_file(pool.clone(), database));
+    background.spawn(follow_signing_keys(keys.directory, tokens));
 
     let notice = notice(environment, server.shutdown_grace);
     let (stop, stopped) = watch::channel(false);

@@ -65,7 +65,8 @@ variables! {
     TLS_KEY_FILE = "TLS_KEY_FILE", None,
         "PEM file of the private key that belongs to the certificate; read again when it changes.";
     KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
-        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url.";
+        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url. A file \
+         token-signing-previous holds a second key whose access tokens are accepted; these two are read again when they change.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
         "Minutes, 1 to 60, for which an access token is good.";
     SESSION_IDLE_MINUTES = "SESSION_IDLE_MINUTES", Some("30"),

@@ -93,7 +93,7 @@ impl SecretKey {
         fingerprint
     }
 
-    fn load(directory: &Path, name: &'static str) -> Result<Self, KeyError> {
+    pub(super) fn load(directory: &Path, name: &'static str) -> Result<Self, KeyError> {
         let text = std::fs::read_to_string(directory.join(name))
             .map(Zeroizing::new)
             .map_err(|error| KeyError::Unreadable(name, error.kind()))?;

@@ -8,6 +8,7 @@ mod envelope;
 mod key;
 mod opaque_token;
 mod password;
+mod signing_keys;
 mod token;
 mod vault;
 
@@ -15,6 +16,7 @@ pub use blind_index::BlindIndex;
 pub use envelope::{Location, OpenError, SealError};
 pub use key::{KeyError, KeyRing, SecretKey};
 pub use opaque_token::{OPAQUE_TOKEN_LENGTH, TokenHash, new_opaque_token};
-pub use password::{PasswordError, PasswordVerifier, hash_password};
-pub use token::{Claims, TokenAuthority, TokenError};
+pub use password::{PasswordError, PasswordVerifier, Verdict, hash_password};
+pub use signing_keys::{SigningKeys, follow_signing_keys};
+pub use token::{Claims, PublicJwk, TokenAuthority, TokenError};
 pub use vault::{DataKey, KekId, PhiVault, WrappedKey};

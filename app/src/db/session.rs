@@ -243,6 +243,26 @@ pub async fn end(connection: &mut PgConnection, bearer: Bearer) -> Result<Ended,
     })
 }
 
+/// Ends all sessions of a user but one, or all of them.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn end_others(
+    connection: &mut PgConnection,
+    user: UserId,
+    but: Option<SessionId>,
+) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "UPDATE user_session SET ended_at = now()
+         WHERE user_id = $1 AND id IS DISTINCT FROM $2 AND ended_at IS NULL",
+        user.0,
+        but.map(|session| session.0)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// A session as its owner sees it.
 pub struct Session {
     /// Identity.

@@ -44,6 +44,43 @@ pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credenti
     }))
 }
 
+/// An active user's own address and password hash.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn own_credentials(pool: &PgPool, user: UserId) -> Result<Option<(Email, String)>, DatabaseError> {
+    let row = sqlx::query!(
+        "SELECT email, password_hash FROM app_user WHERE id = $1 AND active",
+        user.0
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| Ok((Email::parse(&row.email)?, row.password_hash)))
+        .transpose()
+}
+
+/// Puts a new password hash in the place of the one that was compared with. Gives false when that one is gone: somebody
+/// else changed the password in between.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn replace_password(
+    connection: &mut PgConnection,
+    user: UserId,
+    old_hash: &str,
+    new_hash: &str,
+) -> Result<bool, DatabaseError> {
+    let result = sqlx::query!(
+        "UPDATE app_user SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        user.0,
+        old_hash,
+        new_hash
+    )
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
 /// Role of a user, active or not.
 ///
 /// # Errors

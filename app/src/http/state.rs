@@ -18,7 +18,7 @@ pub struct Parts {
     /// Keys of patients.
     pub vault: Arc<PhiVault>,
     /// Access tokens.
-    pub tokens: TokenAuthority,
+    pub tokens: Arc<TokenAuthority>,
     /// When sessions end.
     pub session_limits: SessionLimits,
     /// Passwords.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use medical_app::crypto::{KeyRing, TokenAuthority};
+use medical_app::crypto::{KeyRing, SigningKeys, TokenAuthority};
 use medical_app::domain::{Bearer, SessionId, UserId};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -15,7 +15,8 @@ use crate::deployment::{Clinic, Server, patient, problem};
 use crate::sessions::session_of;
 
 /// What anybody may call.
-const PUBLIC: [&str; 5] = [
+const PUBLIC: [&str; 6] = [
+    "/.well-known/jwks.json",
     "/api/auth/login",
     "/api/auth/refresh",
     "/livez",
@@ -47,13 +48,18 @@ fn protected(server: &Server) -> Vec<(String, RequestBuilder)> {
 #[tokio::test]
 async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_always_with_the_same_body() {
     let clinic = Clinic::open().await;
-    let keys = KeyRing::load(&clinic.deployment.directory.path().join("keys")).unwrap();
+    let directory = clinic.deployment.directory.path().join("keys");
+    let signing = SigningKeys::load(&directory).unwrap();
+    let another = SigningKeys {
+        current: KeyRing::load(&directory).unwrap().audit,
+        other: None,
+    };
     let issuer = "https://clinic.example.org";
     let now = jiff::Timestamp::now().as_second();
     let minute = Duration::from_mins(1);
-    let ours = TokenAuthority::new(&keys.token_signing, issuer, minute).unwrap();
-    let other_key = TokenAuthority::new(&keys.audit, issuer, minute).unwrap();
-    let other_issuer = TokenAuthority::new(&keys.token_signing, "https://evil.example.org", minute).unwrap();
+    let ours = TokenAuthority::new(&signing, issuer, minute).unwrap();
+    let other_key = TokenAuthority::new(&another, issuer, minute).unwrap();
+    let other_issuer = TokenAuthority::new(&signing, "https://evil.example.org", minute).unwrap();
     let bearer = Bearer {
         user: UserId(clinic.clinician),
         session: SessionId(session_of(&clinic.token)),

@@ -127,7 +127,15 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
     .unwrap();
     assert_eq!(
         open,
-        ["_sqlx_migrations", "app_user", "audit_event", "key_fingerprint"]
+        [
+            "_sqlx_migrations",
+            "app_user",
+            "audit_event",
+            "key_fingerprint",
+            "live_session",
+            "refresh_token",
+            "user_session"
+        ]
     );
 }
 

@@ -10,8 +10,15 @@ fn seed() -> SecretKey {
     SecretKey::from_bytes(*b"seed-of-the-tests-0123456789abcd")
 }
 
+fn keys(seed: SecretKey) -> SigningKeys {
+    SigningKeys {
+        current: seed,
+        other: None,
+    }
+}
+
 fn authority() -> TokenAuthority {
-    TokenAuthority::new(&seed(), ISSUER, LIFETIME).unwrap()
+    TokenAuthority::new(&keys(seed()), ISSUER, LIFETIME).unwrap()
 }
 
 fn now() -> i64 {
@@ -26,7 +33,7 @@ fn bearer() -> Bearer {
 }
 
 fn header() -> Value {
-    json!({"alg": "EdDSA", "typ": "at+jwt", "kid": authority().key_id})
+    json!({"alg": "EdDSA", "typ": "at+jwt", "kid": authority().public_keys()[0].kid})
 }
 
 fn claims() -> Value {
@@ -147,7 +154,7 @@ fn the_public_key_used_as_an_hmac_secret_signs_nothing() {
 
 #[test]
 fn a_token_signed_by_another_key_or_changed_or_mangled_is_refused() {
-    let other = TokenAuthority::new(&SecretKey::from_bytes([5; 32]), ISSUER, LIFETIME).unwrap();
+    let other = TokenAuthority::new(&keys(SecretKey::from_bytes([5; 32])), ISSUER, LIFETIME).unwrap();
     assert!(
         authority()
             .verify(&other.issue(bearer(), now()).unwrap())
@@ -175,4 +182,22 @@ fn a_token_signed_by_another_key_or_changed_or_mangled_is_refused() {
     for token in mangled {
         assert!(authority().verify(&token).is_err(), "accepted {token}");
     }
+}
+
+#[test]
+fn while_keys_change_tokens_of_both_are_accepted_and_the_current_one_signs() {
+    let (old, new) = (seed(), SecretKey::from_bytes([5; 32]));
+    let authority = authority();
+    let before = authority.issue(bearer(), now()).unwrap();
+    let changing = SigningKeys {
+        current: new.clone(),
+        other: Some(old),
+    };
+    assert!(authority.replace_keys(&changing).unwrap());
+    assert!(!authority.replace_keys(&changing).unwrap());
+    let after = authority.issue(bearer(), now()).unwrap();
+    assert!(authority.verify(&before).is_ok() && authority.verify(&after).is_ok());
+    assert_eq!(authority.public_keys().len(), 2);
+    assert!(authority.replace_keys(&keys(new)).unwrap());
+    assert!(authority.verify(&before).is_err() && authority.verify(&after).is_ok());
 }

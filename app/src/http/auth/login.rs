@@ -12,19 +12,18 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::grant::{Grant, LoginResponse};
+use super::password::shown_password;
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::crypto::new_opaque_token;
+use crate::crypto::{Verdict, new_opaque_token};
 use crate::db::session::{self, Device};
 use crate::db::{DatabaseError, user, write_audit};
-use crate::domain::{Bearer, Email, Role, SessionId, UserId, Violation};
+use crate::domain::{Bearer, Email, Role, SessionId, UserId};
 use crate::http::AppState;
 use crate::http::body::{Checked, Faults, ValidBody};
 use crate::http::error::{ApiError, FieldFault, ProblemCode};
 use crate::http::problems::{Always, WithBody};
 use crate::policy::{Action, ResourceKind};
 
-/// Longest password that is looked at, in characters.
-const LONGEST_PASSWORD: usize = 256;
 /// Most characters of `User-Agent` that are kept.
 const LONGEST_USER_AGENT: usize = 200;
 
@@ -57,15 +56,7 @@ impl Checked for LoginRequest {
     fn check(self) -> Result<Attempt, Vec<FieldFault>> {
         let mut faults = Faults::default();
         let email = faults.required("email", self.email.as_deref(), Email::parse);
-        let password = faults.required("password", self.password.as_deref(), |password| {
-            match password.chars().count() {
-                0 => Err(Violation::new("required", "must not be empty")),
-                length if length > LONGEST_PASSWORD => {
-                    Err(Violation::new("too_long", "must have at most 256 characters"))
-                }
-                _ => Ok(SecretString::from(password)),
-            }
-        });
+        let password = faults.required("password", self.password.as_deref(), shown_password);
         faults.finish((|| {
             Some(Attempt {
                 email: email?,
@@ -113,10 +104,10 @@ pub async fn login(
     let hash = credentials
         .as_ref()
         .map(|credentials| credentials.password_hash.clone());
-    let password_is_right = state.passwords.verify(attempt.password, hash).await?;
+    let verdict = state.passwords.verify(attempt.password.clone(), hash).await?;
     let accepted = credentials
         .as_ref()
-        .filter(|credentials| password_is_right && credentials.active);
+        .filter(|credentials| verdict.is_right() && credentials.active);
 
     let actor = credentials
         .as_ref()
@@ -137,7 +128,15 @@ pub async fn login(
         address: origin.client_address,
         user_agent: user_agent.as_deref(),
     };
+    let renewed_hash = match verdict {
+        Verdict::RightButWeaklyHashed => Some(state.passwords.hash(attempt.password).await?),
+        Verdict::Right | Verdict::Wrong => None,
+    };
     let mut transaction = state.pool.begin().await.map_err(DatabaseError::from)?;
+    if let Some(hash) = renewed_hash {
+        // When the password was changed in between, that change stays.
+        user::replace_password(&mut transaction, accepted.id, &accepted.password_hash, &hash).await?;
+    }
     let remaining_seconds =
         session::start(&mut transaction, bearer, &hash, state.session_limits, &device).await?;
     write_audit(&mut *transaction, &event(actor, Some(bearer.session), origin)).await?;

@@ -3,8 +3,10 @@
 mod cookie;
 mod grant;
 mod holder;
+mod jwks;
 mod login;
 mod logout;
+mod password;
 mod refresh;
 mod sessions;
 
@@ -21,4 +23,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(logout::logout))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(password::change))
+        .routes(routes!(jwks::jwks))
 }
