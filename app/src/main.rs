@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use medical_app::config::{Faults, OwnerSettings, Settings, Source, variables};
-use medical_app::crypto::hash_password;
+use medical_app::crypto::{hash_password, new_opaque_token};
 use medical_app::domain::{Email, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
 use secrecy::{ExposeSecret, SecretString};
@@ -45,6 +45,18 @@ enum Command {
 enum Admin {
     /// Make a user; the password comes from standard input or a file, never from an argument.
     CreateUser(CreateUser),
+    /// Print a one-time token by which a user sets a new password, at POST /api/auth/password-reset within 30 minutes.
+    ResetPassword(ResetPassword),
+}
+
+#[derive(Args)]
+struct ResetPassword {
+    /// Address of the user.
+    #[arg(long)]
+    email: String,
+    /// Remove the user's authenticator app and recovery codes, too, because they are lost.
+    #[arg(long)]
+    remove_second_factor: bool,
 }
 
 #[derive(Args)]
@@ -145,6 +157,11 @@ fn run(command: Command) -> Result<(), Failure> {
             telemetry::start(settings.telemetry);
             create_user(&settings, &user)
         }
+        Command::Admin(Admin::ResetPassword(reset)) => {
+            let settings = OwnerSettings::read(&source)?;
+            telemetry::start(settings.telemetry);
+            reset_password(&settings, &reset)
+        }
         Command::Config(Config::Check) => {
             Settings::read(&source)?;
             print("The configuration is complete.\n")
@@ -187,6 +204,21 @@ fn create_user(settings: &OwnerSettings, user: &CreateUser) -> Result<(), Failur
         Some(id) => print(&format!("{}\n", id.0)),
         None if user.if_absent => print("The user is there already; nothing was changed.\n"),
         None => Err(failed("a user with this address is there already")),
+    }
+}
+
+fn reset_password(settings: &OwnerSettings, reset: &ResetPassword) -> Result<(), Failure> {
+    let email = Email::parse(&reset.email).map_err(|violation| failed(format!("--email {violation}")))?;
+    let (token, hash) = new_opaque_token().map_err(failed)?;
+    let user = runtime()?.block_on(async {
+        let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
+        db::password_reset::create(&mut connection, &email, &hash, reset.remove_second_factor)
+            .await
+            .map_err(failed)
+    })?;
+    match user {
+        Some(_) => print(&format!("{}\n", token.expose_secret())),
+        None => Err(failed("there is no active user with this address")),
     }
 }
 

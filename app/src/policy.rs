@@ -30,6 +30,16 @@ pub enum Action {
     End,
     /// A user's new password, given the old one.
     ChangePassword,
+    /// A one-time token for a new password.
+    IssueReset,
+    /// A user's new password, given such a token.
+    ResetPassword,
+    /// A secret for an authenticator app.
+    EnrolSecondFactor,
+    /// The app's first code.
+    ConfirmSecondFactor,
+    /// The end of a second factor.
+    RemoveSecondFactor,
 }
 
 impl Action {
@@ -57,6 +67,11 @@ impl Action {
             Self::TokenReuse => "token_reuse",
             Self::End => "end",
             Self::ChangePassword => "change_password",
+            Self::IssueReset => "issue_reset",
+            Self::ResetPassword => "reset_password",
+            Self::EnrolSecondFactor => "enrol_second_factor",
+            Self::ConfirmSecondFactor => "confirm_second_factor",
+            Self::RemoveSecondFactor => "remove_second_factor",
         }
     }
 }

@@ -10,6 +10,7 @@ mod opaque_token;
 mod password;
 mod signing_keys;
 mod token;
+mod totp;
 mod vault;
 
 pub use blind_index::BlindIndex;
@@ -19,4 +20,5 @@ pub use opaque_token::{OPAQUE_TOKEN_LENGTH, TokenHash, new_opaque_token};
 pub use password::{PasswordError, PasswordVerifier, Verdict, hash_password};
 pub use signing_keys::{SigningKeys, follow_signing_keys};
 pub use token::{Claims, PublicJwk, TokenAuthority, TokenError};
+pub use totp::{TotpError, TotpSecret, new_recovery_codes, recovery_code_hash};
 pub use vault::{DataKey, KekId, PhiVault, WrappedKey};

@@ -15,10 +15,14 @@ use crate::domain::{Bearer, Role, SessionId, UserId};
 /// answer that was lost. It is refused all the same.
 const REUSE_GRACE_SECONDS: f64 = 10.0;
 
-/// Where a session was started from.
-pub struct Device<'a> {
+/// How a session is started.
+pub struct Start<'a> {
+    /// When it ends by itself.
+    pub limits: SessionLimits,
+    /// Whether a second factor was shown.
+    pub second_factor: bool,
     /// Address of the peer.
-    pub address: Option<IpAddr>,
+    pub client_address: Option<IpAddr>,
     /// What the client calls itself, at most 200 characters.
     pub user_agent: Option<&'a str>,
 }
@@ -33,8 +37,7 @@ pub async fn start(
     connection: &mut PgConnection,
     bearer: Bearer,
     token: &TokenHash,
-    limits: SessionLimits,
-    device: &Device<'_>,
+    start: &Start<'_>,
 ) -> Result<i64, DatabaseError> {
     sqlx::query!(
         "DELETE FROM user_session WHERE user_id = $1 AND expires_at < now() - interval '1 day'",
@@ -43,19 +46,20 @@ pub async fn start(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "INSERT INTO user_session (id, user_id, idle_limit, expires_at, client_address, user_agent)
-         VALUES ($1, $2, make_interval(secs => $3), now() + make_interval(secs => $4), $5, $6)",
+        "INSERT INTO user_session (id, user_id, idle_limit, expires_at, client_address, user_agent, second_factor)
+         VALUES ($1, $2, make_interval(secs => $3), now() + make_interval(secs => $4), $5, $6, $7)",
         bearer.session.0,
         bearer.user.0,
-        limits.idle.as_secs_f64(),
-        limits.absolute.as_secs_f64(),
-        device.address.map(|address| address.to_string()),
-        device.user_agent
+        start.limits.idle.as_secs_f64(),
+        start.limits.absolute.as_secs_f64(),
+        start.client_address.map(|address| address.to_string()),
+        start.user_agent,
+        start.second_factor
     )
     .execute(&mut *connection)
     .await?;
     add_token(connection, bearer.session, token).await?;
-    Ok(limits.absolute.as_secs().cast_signed())
+    Ok(start.limits.absolute.as_secs().cast_signed())
 }
 
 async fn add_token(
@@ -83,6 +87,8 @@ pub struct Continued {
     pub display_name: String,
     /// Seconds until the session's absolute end.
     pub remaining_seconds: i64,
+    /// Whether a second factor was shown in it.
+    pub second_factor: bool,
 }
 
 /// What came of a refresh.
@@ -122,6 +128,7 @@ pub async fn refresh(
            WHERE session.id = used.session_id AND live.id = session.id AND session.ended_at IS NULL
                AND app_user.id = session.user_id AND app_user.active
            RETURNING session.id, session.user_id, app_user.role, app_user.display_name,
+               session.second_factor,
                floor(extract(epoch FROM session.expires_at - now()))::bigint AS "remaining_seconds!""#,
         shown.as_bytes()
     )
@@ -143,6 +150,7 @@ pub async fn refresh(
         role,
         display_name: row.display_name,
         remaining_seconds: row.remaining_seconds,
+        second_factor: row.second_factor,
     }))
 }
 

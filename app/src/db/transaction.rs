@@ -30,6 +30,9 @@ pub enum BeginError {
     /// The user's role does not have the privilege; it is recorded.
     #[error("the role does not have the privilege")]
     Forbidden,
+    /// The user's role needs a second factor, which this session has not; it is recorded.
+    #[error("the session has no second factor")]
+    SecondFactorMissing,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -55,7 +58,8 @@ impl<P: Privilege> CallerTransaction<P> {
                        FOR UPDATE SKIP LOCKED)
                )
                SELECT role, set_config('app.user_id', app_user.id::text, true) AS caller,
-                      set_config('app.role', role, true) AS caller_role
+                      set_config('app.role', role, true) AS caller_role,
+                      session.second_factor AS "second_factor!"
                FROM app_user JOIN live_session AS session ON session.user_id = app_user.id
                WHERE app_user.id = $1 AND active AND session.id = $2"#,
             bearer.user.0,
@@ -81,12 +85,15 @@ impl<P: Privilege> CallerTransaction<P> {
             },
             privilege: PhantomData,
         };
-        if permits(role, P::RESOURCE, P::ACTION) {
-            Ok(caller)
+        let denial = if role.needs_second_factor() && !context.second_factor {
+            BeginError::SecondFactorMissing
+        } else if !permits(role, P::RESOURCE, P::ACTION) {
+            BeginError::Forbidden
         } else {
-            caller.record_failure(Outcome::Denied).await?;
-            Err(BeginError::Forbidden)
-        }
+            return Ok(caller);
+        };
+        caller.record_failure(Outcome::Denied).await?;
+        Err(denial)
     }
 
     /// The caller.

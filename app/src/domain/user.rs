@@ -25,6 +25,11 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 2] = [Self::Clinician, Self::Administrator];
 
+    /// Whether the role may do anything only in a session with a second factor (R-124, C-21).
+    pub fn needs_second_factor(self) -> bool {
+        self == Self::Administrator
+    }
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {

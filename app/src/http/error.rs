@@ -26,6 +26,14 @@ pub enum ProblemCode {
     InvalidCredentials,
     /// The refresh token is missing, unknown, used, or of a session that ended.
     InvalidRefreshToken,
+    /// The password-reset token is unknown, used or expired.
+    InvalidResetToken,
+    /// The password is right; a code of the second factor is needed with it.
+    SecondFactorRequired,
+    /// The caller's role may do this only in a session with a second factor.
+    SecondFactorEnrolmentRequired,
+    /// The user has a second factor already.
+    SecondFactorExists,
     /// The caller's role may not do this.
     Forbidden,
     /// There is no such thing, or none that the caller may know of.
@@ -58,14 +66,16 @@ impl ProblemCode {
     fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated | Self::InvalidCredentials | Self::InvalidRefreshToken => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unauthenticated
+            | Self::InvalidCredentials
+            | Self::InvalidRefreshToken
+            | Self::InvalidResetToken
+            | Self::SecondFactorRequired => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::SecondFactorEnrolmentRequired => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RecordNumberTaken => StatusCode::CONFLICT,
+            Self::RecordNumberTaken | Self::SecondFactorExists => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -83,6 +93,10 @@ impl ProblemCode {
             Self::Unauthenticated => "A valid access token is needed.",
             Self::InvalidCredentials => "Invalid credentials",
             Self::InvalidRefreshToken => "Invalid refresh token",
+            Self::InvalidResetToken => "Invalid password-reset token",
+            Self::SecondFactorRequired => "A code of the second factor is needed.",
+            Self::SecondFactorEnrolmentRequired => "Your role needs a second factor; enrol one first.",
+            Self::SecondFactorExists => "There is a second factor already; remove it first.",
             Self::Forbidden => "Your role may not do this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
@@ -253,6 +267,7 @@ impl From<BeginError> for ApiError {
         match error {
             BeginError::Unauthenticated => ProblemCode::Unauthenticated.into(),
             BeginError::Forbidden => ProblemCode::Forbidden.into(),
+            BeginError::SecondFactorMissing => ProblemCode::SecondFactorEnrolmentRequired.into(),
             BeginError::Database(error) => error.into(),
         }
     }

@@ -42,7 +42,7 @@ impl<P: Privilege> Authorised<P> {
                 state: state.clone(),
             }),
             Err(error) => {
-                if matches!(error, BeginError::Forbidden) {
+                if matches!(error, BeginError::Forbidden | BeginError::SecondFactorMissing) {
                     count_denial::<P>(state);
                 }
                 Err(error.into())

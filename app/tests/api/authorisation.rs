@@ -15,9 +15,10 @@ use crate::deployment::{Clinic, Server, patient, problem};
 use crate::sessions::session_of;
 
 /// What anybody may call.
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 7] = [
     "/.well-known/jwks.json",
     "/api/auth/login",
+    "/api/auth/password-reset",
     "/api/auth/refresh",
     "/livez",
     "/readyz",

@@ -133,8 +133,12 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
             "audit_event",
             "key_fingerprint",
             "live_session",
+            "login_attempt",
+            "password_reset",
+            "recovery_code",
             "refresh_token",
-            "user_session"
+            "user_session",
+            "user_totp"
         ]
     );
 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cookie;
+use super::second_factor::SecondFactorState;
 use crate::domain::{Bearer, Role};
 use crate::http::AppState;
 use crate::http::error::ApiError;
@@ -32,6 +33,8 @@ pub struct LoginResponse {
     /// Seconds until the session ends however much it is used.
     #[schema(example = 28800, minimum = 0, maximum = 604_800)]
     refresh_expires_in: i64,
+    /// How the session stands to the second factor.
+    second_factor: SecondFactorState,
     /// The user.
     user: LoggedInUser,
 }
@@ -60,6 +63,8 @@ pub struct Grant {
     pub refresh_token: SecretString,
     /// Seconds until the session's absolute end.
     pub remaining_seconds: i64,
+    /// Whether a second factor was shown.
+    pub second_factor: bool,
     /// Whether the refresh token goes into a cookie instead of the body.
     pub in_cookie: bool,
 }
@@ -86,6 +91,11 @@ impl Grant {
             expires_in: state.tokens.lifetime().as_secs(),
             refresh_token,
             refresh_expires_in: self.remaining_seconds,
+            second_factor: match self.second_factor {
+                true => SecondFactorState::Verified,
+                false if self.role.needs_second_factor() => SecondFactorState::EnrolmentRequired,
+                false => SecondFactorState::Absent,
+            },
             user: LoggedInUser {
                 id: self.bearer.user.0,
                 display_name: self.display_name,

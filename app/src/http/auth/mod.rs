@@ -1,5 +1,6 @@
 //! Proof of identity.
 
+mod attempt;
 mod cookie;
 mod grant;
 mod holder;
@@ -7,8 +8,11 @@ mod jwks;
 mod login;
 mod logout;
 mod password;
+mod password_reset;
 mod refresh;
+mod second_factor;
 mod sessions;
+mod totp;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,5 +28,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
         .routes(routes!(password::change))
+        .routes(routes!(password_reset::reset))
+        .routes(routes!(totp::enrol))
+        .routes(routes!(totp::confirm))
+        .routes(routes!(totp::remove))
         .routes(routes!(jwks::jwks))
 }

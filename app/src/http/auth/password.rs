@@ -1,13 +1,12 @@
 //! `POST /api/auth/password`: a user's own password.
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::attempt::confirm_password;
 use super::holder::SessionHolder;
 use crate::audit::Outcome;
 use crate::db::{DatabaseError, session, user, write_audit};
@@ -97,25 +96,9 @@ pub async fn change(
     holder: SessionHolder,
     ValidBody(change): ValidBody<PasswordChange>,
 ) -> Result<StatusCode, ApiError> {
-    let user = holder.bearer.user;
-    let (email, old_hash) = user::own_credentials(&state.pool, user)
-        .await?
-        .ok_or(ProblemCode::Unauthenticated)?;
-    // Whoever found an unlocked screen must not be able to guess here faster than at the login.
-    if let Err(wait) = state.throttle.attempt(&email, None, Instant::now()) {
-        return Err(ApiError::too_many(wait.as_secs() + 1));
-    }
-    let verdict = state
-        .passwords
-        .verify(change.current.clone(), Some(old_hash.clone()))
-        .await?;
-    let event = |outcome| holder.event(Action::ChangePassword, ResourceKind::User, vec![user.0], outcome);
-    if !verdict.is_right() {
-        write_audit(&state.pool, &event(Outcome::Denied)).await?;
-        return Err(ProblemCode::InvalidCredentials.into());
-    }
-    state.throttle.succeeded(&email);
-    check_new_password(change.new.expose_secret(), &email)
+    let action = Action::ChangePassword;
+    let confirmed = confirm_password(&state, &holder, change.current.clone(), action).await?;
+    check_new_password(change.new.expose_secret(), &confirmed.email)
         .and_then(|()| {
             if change.new.expose_secret() == change.current.expose_secret() {
                 return Err(Violation::new("unchanged", "must not be the present password"));
@@ -124,12 +107,14 @@ pub async fn change(
         })
         .map_err(|violation| ApiError::validation(vec![FieldFault::new("/new_password", violation)]))?;
     let new_hash = state.passwords.hash(change.new).await?;
+    let user = holder.bearer.user;
     let mut transaction = state.pool.begin().await.map_err(DatabaseError::from)?;
-    if !user::replace_password(&mut transaction, user, &old_hash, &new_hash).await? {
+    if !user::replace_password(&mut transaction, user, &confirmed.password_hash, &new_hash).await? {
         return Err(ProblemCode::InvalidCredentials.into());
     }
     session::end_others(&mut transaction, user, Some(holder.bearer.session)).await?;
-    write_audit(&mut *transaction, &event(Outcome::Success)).await?;
+    let event = holder.event(action, ResourceKind::User, vec![user.0], Outcome::Success);
+    write_audit(&mut *transaction, &event).await?;
     transaction.commit().await.map_err(DatabaseError::from)?;
     Ok(StatusCode::NO_CONTENT)
 }

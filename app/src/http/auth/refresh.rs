@@ -111,6 +111,7 @@ pub async fn refresh(
             display_name: session.display_name,
             refresh_token,
             remaining_seconds: session.remaining_seconds,
+            second_factor: session.second_factor,
             in_cookie,
         }
         .answer(&state),
