@@ -111,7 +111,7 @@ pub async fn redeem(
     user: UserId,
     password_hash: &str,
 ) -> Result<bool, DatabaseError> {
-    let used = sqlx::query!(
+    let redeemed = sqlx::query!(
         "UPDATE password_reset SET used_at = now()
          WHERE hash = $1 AND user_id = $2 AND used_at IS NULL AND expires_at > now()",
         token.as_bytes(),
@@ -119,7 +119,7 @@ pub async fn redeem(
     )
     .execute(&mut *connection)
     .await?;
-    if used.rows_affected() == 0 {
+    if redeemed.rows_affected() == 0 {
         return Ok(false);
     }
     sqlx::query!(

@@ -59,6 +59,26 @@ pub async fn own_credentials(pool: &PgPool, user: UserId) -> Result<Option<(Emai
         .transpose()
 }
 
+/// Whether an active user still has the password hash that was compared with. Until the transaction ends nobody can change
+/// it, so that a session that is started here is seen by a change of the password, which ends it.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn still_has(
+    connection: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+) -> Result<bool, DatabaseError> {
+    let row = sqlx::query!(
+        "SELECT id FROM app_user WHERE id = $1 AND active AND password_hash = $2 FOR SHARE",
+        user.0,
+        password_hash
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// Puts a new password hash in the place of the one that was compared with. Gives false when that one is gone: somebody
 /// else changed the password in between.
 ///

@@ -2,9 +2,11 @@
 
 use reqwest::{Response, StatusCode};
 use serde_json::json;
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Server, USER_PASSWORD, problem};
+use crate::waiting::until;
 
 const NEW_PASSWORD: &str = "a quite different staple of horses";
 
@@ -58,6 +60,33 @@ async fn changing_ones_password_needs_the_old_one_and_ends_the_other_sessions() 
     assert_eq!(login(&clinic.server, NEW_PASSWORD).await, StatusCode::OK);
     assert_eq!(outcomes(&clinic).await, ["denied", "success"]);
     assert!(!clinic.server.output().contains(NEW_PASSWORD));
+}
+
+#[tokio::test]
+async fn a_login_with_the_old_password_does_not_slip_past_a_change_that_is_under_way() {
+    let clinic = Clinic::open().await;
+    let mut owner = clinic.deployment.connect("medical_owner").await;
+    let mut change = owner.begin().await.unwrap();
+    sqlx::query("UPDATE app_user SET password_hash = $1")
+        .bind(WEAK_HASH)
+        .execute(&mut *change)
+        .await
+        .unwrap();
+    let body = json!({"email": "ada@clinic.example.org", "password": USER_PASSWORD});
+    let login = tokio::spawn(clinic.server.post("/api/auth/login").json(&body).send());
+    let mut superuser = clinic.deployment.connect("postgres").await;
+    until("the login to wait for the change", async || {
+        sqlx::query_scalar::<_, i64>(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut superuser)
+        .await
+        .ok()
+        .filter(|waiting| *waiting == 1)
+    })
+    .await;
+    change.commit().await.unwrap();
+    assert_eq!(login.await.unwrap().unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

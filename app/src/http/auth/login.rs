@@ -123,6 +123,15 @@ pub async fn login(
         Verdict::Right | Verdict::Wrong => None,
     };
     let mut transaction = state.pool.begin().await.map_err(DatabaseError::from)?;
+    let old_hash = &accepted.password_hash;
+    let unchanged = match renewed_hash {
+        Some(hash) => user::replace_password(&mut transaction, accepted.id, old_hash, &hash).await?,
+        None => user::still_has(&mut transaction, accepted.id, old_hash).await?,
+    };
+    if !unchanged {
+        transaction.rollback().await.map_err(DatabaseError::from)?;
+        return Err(refuse(&state, actor, origin, ProblemCode::InvalidCredentials).await);
+    }
     let shown = second_factor::take(&state, &mut transaction, accepted.id, login.code.as_ref()).await?;
     let second_factor = match shown {
         Shown::None => false,
@@ -137,10 +146,6 @@ pub async fn login(
             return Err(refuse(&state, actor, origin, code).await);
         }
     };
-    if let Some(hash) = renewed_hash {
-        // When the password was changed in between, that change stays.
-        user::replace_password(&mut transaction, accepted.id, &accepted.password_hash, &hash).await?;
-    }
     let bearer = Bearer {
         user: accepted.id,
         session: SessionId(Uuid::now_v7()),
