@@ -1,5 +1,6 @@
 //! Metrics in Prometheus' format. Labels come from fixed sets: route templates, not paths.
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -22,6 +23,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// `auth_logins_total{outcome}`: success, failure, throttled.
     pub logins: IntCounterVec,
+    /// `auth_refreshes_total{outcome}`: success, failure, reuse; a reuse means a stolen or copied refresh token.
+    pub refreshes: IntCounterVec,
     /// `authz_denied_total{resource,action}`.
     pub denials: IntCounterVec,
     /// `emergency_accesses_total`: each one has to be looked at.
@@ -80,6 +83,11 @@ impl Metrics {
             )?,
             in_flight: IntGauge::new("http_requests_in_flight", "Requests being answered.")?,
             logins: counters("auth_logins_total", "Attempts to log in.", &["outcome"])?,
+            refreshes: counters(
+                "auth_refreshes_total",
+                "Refresh tokens that were shown.",
+                &["outcome"],
+            )?,
             denials: counters(
                 "authz_denied_total",
                 "Requests that the policy denied.",
@@ -149,45 +157,39 @@ impl Metrics {
             )?,
             pool_limit: IntGauge::new("db_pool_connections_max", "Largest number of connections.")?,
         };
-        metrics.registry.register(Box::new(metrics.requests.clone()))?;
-        metrics.registry.register(Box::new(metrics.duration.clone()))?;
-        metrics.registry.register(Box::new(metrics.in_flight.clone()))?;
-        metrics.registry.register(Box::new(metrics.logins.clone()))?;
-        metrics.registry.register(Box::new(metrics.denials.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.emergency_accesses.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.phi_open_failures.clone()))?;
-        metrics.registry.register(Box::new(metrics.tls_reloads.clone()))?;
-        metrics.register_audit()?;
-        metrics.registry.register(Box::new(metrics.data_keys.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.rate_limited.clone()))?;
-        metrics.registry.register(Box::new(metrics.shed.clone()))?;
-        metrics.registry.register(Box::new(metrics.phi_access.clone()))?;
-        metrics.registry.register(Box::new(metrics.cross_site.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.rate_limit_keys.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.read_retries.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.pool_connections.clone()))?;
-        metrics.registry.register(Box::new(metrics.pool_limit.clone()))?;
+        metrics.register()?;
         Ok(metrics)
     }
 
-    fn register_audit(&self) -> prometheus::Result<()> {
-        self.registry.register(Box::new(self.audit_unsealed.clone()))?;
-        self.registry.register(Box::new(self.audit_lag.clone()))?;
-        self.registry.register(Box::new(self.audit_position.clone()))?;
-        self.registry.register(Box::new(self.audit_intact.clone()))?;
-        self.registry.register(Box::new(self.audit_not_authentic.clone()))
+    fn register(&self) -> prometheus::Result<()> {
+        let parts: [Box<dyn Collector>; 23] = [
+            Box::new(self.requests.clone()),
+            Box::new(self.duration.clone()),
+            Box::new(self.in_flight.clone()),
+            Box::new(self.logins.clone()),
+            Box::new(self.refreshes.clone()),
+            Box::new(self.denials.clone()),
+            Box::new(self.emergency_accesses.clone()),
+            Box::new(self.phi_open_failures.clone()),
+            Box::new(self.tls_reloads.clone()),
+            Box::new(self.data_keys.clone()),
+            Box::new(self.rate_limited.clone()),
+            Box::new(self.shed.clone()),
+            Box::new(self.phi_access.clone()),
+            Box::new(self.cross_site.clone()),
+            Box::new(self.rate_limit_keys.clone()),
+            Box::new(self.read_retries.clone()),
+            Box::new(self.pool_connections.clone()),
+            Box::new(self.pool_limit.clone()),
+            Box::new(self.audit_unsealed.clone()),
+            Box::new(self.audit_lag.clone()),
+            Box::new(self.audit_position.clone()),
+            Box::new(self.audit_intact.clone()),
+            Box::new(self.audit_not_authentic.clone()),
+        ];
+        parts
+            .into_iter()
+            .try_for_each(|part| self.registry.register(part))
     }
 
     /// The current values as text.

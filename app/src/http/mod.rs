@@ -3,9 +3,9 @@
 mod audit_events;
 mod auth;
 mod body;
+mod care_team;
 mod client_address;
 mod client_certificate;
-mod care_team;
 mod emergency_access;
 mod error;
 mod extract;
