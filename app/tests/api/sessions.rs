@@ -84,6 +84,13 @@ async fn a_refresh_gives_new_tokens_of_the_same_session_and_the_access_token_wor
     let mut superuser = clinic.deployment.connect("postgres").await;
     assert_eq!(recorded(&mut superuser, session, "login", "success").await, 1);
     assert_eq!(recorded(&mut superuser, session, "refresh", "success").await, 1);
+    let actions: Vec<String> =
+        sqlx::query_scalar("SELECT action FROM audit_event WHERE session_id = $1 ORDER BY sequence")
+            .bind(session)
+            .fetch_all(&mut superuser)
+            .await
+            .unwrap();
+    assert_eq!(actions, ["login", "refresh", "list"]);
 }
 
 #[tokio::test]
