@@ -17,7 +17,7 @@ BEGIN
     PERFORM set_config('app.role', 'maintenance', true);
     RETURN QUERY SELECT holder.kek_id, count(*) FROM (
             SELECT patient.kek_id FROM public.patient WHERE patient.shredded_at IS NULL
-            UNION ALL SELECT access.kek_id FROM public.emergency_access AS access
+            UNION ALL SELECT access.kek_id FROM public.emergency_access AS access WHERE access.data_key <> ''
             UNION ALL SELECT totp.kek_id FROM public.user_totp AS totp
         ) AS holder GROUP BY holder.kek_id;
     PERFORM set_config('app.role', coalesce(role_before, ''), true);

@@ -76,8 +76,8 @@ pub struct OpenReview {
     pub user: UserId,
     /// To which patient.
     pub patient: PatientId,
-    /// Why.
-    pub reason: EmergencyReason,
+    /// Why; absent when the patient's data were destroyed.
+    pub reason: Option<EmergencyReason>,
     /// From when.
     pub granted_at: Timestamp,
     /// Until when.
@@ -102,17 +102,36 @@ pub async fn open_reviews(
     .await?;
     let mut reviews = Vec::with_capacity(rows.len());
     for row in rows {
-        let key = vault.data_key(row.id, &row.kek_id, &row.data_key).await?;
+        let reason = if row.data_key.is_empty() {
+            None
+        } else {
+            Some(open_reason(vault, row.id, &row.kek_id, &row.data_key, &row.reason).await?)
+        };
         reviews.push(OpenReview {
             id: EmergencyAccessId(row.id),
             user: UserId(row.user_id),
             patient: PatientId(row.patient_id),
-            reason: EmergencyReason::parse(&key.open(&reason_of(row.id), &row.reason)?)?,
+            reason,
             granted_at: row.granted_at.to_jiff(),
             expires_at: row.expires_at.to_jiff(),
         });
     }
     Ok(reviews)
+}
+
+/// The reason of an access, out of its sealed form.
+///
+/// # Errors
+/// [`DatabaseError::Open`] when it does not open.
+pub(super) async fn open_reason(
+    vault: &PhiVault,
+    id: Uuid,
+    kek_id: &[u8],
+    data_key: &[u8],
+    reason: &[u8],
+) -> Result<EmergencyReason, DatabaseError> {
+    let key = vault.data_key(id, kek_id, data_key).await?;
+    Ok(EmergencyReason::parse(&key.open(&reason_of(id), reason)?)?)
 }
 
 /// What became of a review.

@@ -241,6 +241,10 @@ async fn a_shredded_record_is_gone_for_good_and_the_log_still_tells_who_saw_it_a
         let command = ["patients", "shred", "--id", &id, "--reason", "erasure request 17"];
         run_as_owner(deployment, &[&command, arguments].concat())
     };
+    let patient = id.parse().unwrap();
+    let emergency = clinic
+        .give_emergency_access(clinic.doctor, patient, "10 minutes")
+        .await;
     let (status, message) = shred(&[]);
     assert_eq!(status, 1);
     assert!(message.contains("--confirm"), "{message}");
@@ -264,6 +268,14 @@ async fn a_shredded_record_is_gone_for_good_and_the_log_still_tells_who_saw_it_a
     .await
     .unwrap();
     assert_eq!(sealed, 0);
+    let reason: i32 = sqlx::query_scalar(
+        "SELECT octet_length(data_key) + octet_length(reason) FROM emergency_access WHERE id = $1",
+    )
+    .bind(emergency)
+    .fetch_one(&mut superuser)
+    .await
+    .unwrap();
+    assert_eq!(reason, 0);
     // The number is free again.
     clinic.admit("MRN-1").await;
     assert_eq!(shred(&["--confirm"]).0, 1, "it can be destroyed once");

@@ -59,7 +59,7 @@ impl Holder {
                 sqlx::query_as!(
                     HeldKey,
                     "SELECT id, kek_id, data_key FROM emergency_access
-                     WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3 FOR NO KEY UPDATE",
+                     WHERE kek_id <> $1 AND data_key <> '' AND id > $2 ORDER BY id LIMIT $3 FOR NO KEY UPDATE",
                     &active[..],
                     after,
                     limit

@@ -41,6 +41,14 @@ pub async fn shred(
         sqlx::query!("DELETE FROM care_relation WHERE patient_id = $1", id.0)
             .execute(&mut *transaction)
             .await?;
+        // A reason for an emergency access speaks of the patient, too.
+        sqlx::query!(
+            "UPDATE emergency_access SET kek_id = $2, data_key = '', reason = '' WHERE patient_id = $1",
+            id.0,
+            &[0; 16][..]
+        )
+        .execute(&mut *transaction)
+        .await?;
         let origin = RequestOrigin::internal();
         let event = AuditEvent {
             resource_ids: vec![id.0],

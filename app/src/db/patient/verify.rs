@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{SealedPatient, diff_of, record_number_index};
 use crate::crypto::{AuditKey, DataKey, PhiVault};
-use crate::db::DatabaseError;
+use crate::db::{DatabaseError, emergency_access};
 use crate::policy::Field;
 
 /// Rows that are read at a time.
@@ -20,6 +20,8 @@ const LISTED: usize = 100;
 pub struct Opened {
     /// Records of which every column opened, with the index that belongs to the record number.
     pub records: i64,
+    /// Reasons for emergency accesses that opened.
+    pub reasons: i64,
     /// Purposes and diffs of the audit log that opened.
     pub audit_values: i64,
     /// Diffs whose patient's key was destroyed.
@@ -51,6 +53,7 @@ pub async fn open_all(
 ) -> Result<Opened, DatabaseError> {
     let mut opened = Opened::default();
     records(connection, vault, &mut opened, &mut progress).await?;
+    reasons(connection, vault, &mut opened).await?;
     audit_values(connection, vault, audit_key, &mut opened, &mut progress).await?;
     Ok(opened)
 }
@@ -103,6 +106,35 @@ async fn records(
         }
         after = last;
         progress(opened.records);
+    }
+}
+
+async fn reasons(
+    connection: &mut PgConnection,
+    vault: &PhiVault,
+    opened: &mut Opened,
+) -> Result<(), DatabaseError> {
+    let mut after = Uuid::nil();
+    loop {
+        let rows = sqlx::query!(
+            "SELECT id, kek_id, data_key, reason FROM emergency_access
+             WHERE id > $1 AND data_key <> '' ORDER BY id LIMIT $2",
+            after,
+            BATCH
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = last.id;
+        for row in rows {
+            match emergency_access::open_reason(vault, row.id, &row.kek_id, &row.data_key, &row.reason).await {
+                Ok(_) => opened.reasons += 1,
+                Err(DatabaseError::Open(_) | DatabaseError::Stored(_)) => opened.failed(row.id),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -25,9 +25,9 @@ pub struct OpenReviewOutput {
     user_id: Uuid,
     /// To which patient.
     patient_id: Uuid,
-    /// Why.
+    /// Why; absent when the patient's data were destroyed.
     #[schema(max_length = 1000)]
-    reason: String,
+    reason: Option<String>,
     /// From when.
     #[schema(value_type = String, format = DateTime, max_length = 35)]
     granted_at: Timestamp,
@@ -42,7 +42,7 @@ impl From<OpenReview> for OpenReviewOutput {
             id: review.id.0,
             user_id: review.user.0,
             patient_id: review.patient.0,
-            reason: review.reason.expose().to_owned(),
+            reason: review.reason.map(|reason| reason.expose().to_owned()),
             granted_at: review.granted_at,
             expires_at: review.expires_at,
         }
