@@ -129,7 +129,8 @@ async fn reasons(
         };
         after = last.id;
         for row in rows {
-            match emergency_access::open_reason(vault, row.id, &row.kek_id, &row.data_key, &row.reason).await {
+            match emergency_access::open_reason(vault, row.id, &row.kek_id, &row.data_key, &row.reason).await
+            {
                 Ok(_) => opened.reasons += 1,
                 Err(DatabaseError::Open(_) | DatabaseError::Stored(_)) => opened.failed(row.id),
                 Err(error) => return Err(error),
