@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use medical_app::config::{
     AuditSettings, Faults, MaintenanceSettings, OwnerSettings, Settings, Source, variables,
 };
-use medical_app::crypto::hash_password;
+use medical_app::crypto::{hash_password, new_opaque_token};
 use medical_app::domain::{Email, PatientId, Role, check_new_password};
 use medical_app::{db, http, serve, telemetry};
 use secrecy::{ExposeSecret, SecretString};
@@ -64,6 +64,18 @@ enum Command {
 enum Admin {
     /// Make a user; the password comes from standard input or a file, never from an argument.
     CreateUser(CreateUser),
+    /// Print a one-time token by which a user sets a new password, at POST /api/auth/password-reset within 30 minutes.
+    ResetPassword(ResetPassword),
+}
+
+#[derive(Args)]
+struct ResetPassword {
+    /// Address of the user.
+    #[arg(long)]
+    email: String,
+    /// Remove the user's authenticator app and recovery codes, too, because they are lost.
+    #[arg(long)]
+    remove_second_factor: bool,
 }
 
 #[derive(Args)]
@@ -168,6 +180,11 @@ fn run(command: Command) -> Result<(), Failure> {
             telemetry::start(settings.telemetry);
             create_user(&settings, &user)
         }
+        Command::Admin(Admin::ResetPassword(reset)) => {
+            let settings = AuditSettings::read(&source)?;
+            telemetry::start(settings.telemetry);
+            reset_password(&settings, &reset)
+        }
         Command::Audit(audit) => command::audit::run(&audit, &AuditSettings::read(&source)?),
         Command::Keys(keys) => command::keys::run(&keys, &MaintenanceSettings::read(&source)?),
         Command::Patients(patients) => command::patients::run(patients, &MaintenanceSettings::read(&source)?),
@@ -220,6 +237,22 @@ fn create_user(settings: &AuditSettings, user: &CreateUser) -> Result<(), Failur
         Some(id) => print(&format!("{}\n", id.0)),
         None if user.if_absent => print("The user is there already; nothing was changed.\n"),
         None => Err(failed("a user with this address is there already")),
+    }
+}
+
+fn reset_password(settings: &AuditSettings, reset: &ResetPassword) -> Result<(), Failure> {
+    let email = Email::parse(&reset.email).map_err(|violation| failed(format!("--email {violation}")))?;
+    let (token, hash) = new_opaque_token().map_err(failed)?;
+    let user = runtime()?.block_on(async {
+        let mut connection = db::owner_connection(&settings.database).await.map_err(failed)?;
+        let remove = reset.remove_second_factor;
+        db::password_reset::create(&mut connection, &settings.audit_key, &email, &hash, remove)
+            .await
+            .map_err(failed)
+    })?;
+    match user {
+        Some(_) => print(&format!("{}\n", token.expose_secret())),
+        None => Err(failed("there is no active user with this address")),
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// `auth_logins_total{outcome}`: success, failure, throttled.
     pub logins: IntCounterVec,
+    /// `auth_refreshes_total{outcome}`: success, failure, reuse; a reuse means a stolen or copied refresh token.
+    pub refreshes: IntCounterVec,
     /// `authz_denied_total{resource,action}`.
     pub denials: IntCounterVec,
     /// `emergency_accesses_total`: each one has to be looked at.
@@ -91,6 +93,11 @@ impl Metrics {
             )?,
             in_flight: gauge("http_requests_in_flight", "Requests being answered.")?,
             logins: counters("auth_logins_total", "Attempts to log in.", &["outcome"])?,
+            refreshes: counters(
+                "auth_refreshes_total",
+                "Refresh tokens that were shown.",
+                &["outcome"],
+            )?,
             denials: counters(
                 "authz_denied_total",
                 "Requests that the policy denied.",

@@ -12,6 +12,7 @@ use crate::audit::seal::Sealer;
 use crate::config::{Environment, Settings};
 use crate::crypto::{
     AuditKey, KeyError, PasswordError, PasswordVerifier, PhiVault, TokenAuthority, TokenError,
+    follow_signing_keys,
 };
 use crate::db;
 use crate::http::server::{Protection, serve as accept};
@@ -81,15 +82,17 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         limits.quotas,
         metrics.clone(),
     ));
+    let tokens = Arc::new(TokenAuthority::new(
+        &keys.signing,
+        server.public_url.as_str(),
+        auth.access_token_lifetime,
+    )?);
     let state = AppState::new(Parts {
         pool: pool.clone(),
         vault: vault.clone(),
         audit_key: audit_key.clone(),
-        tokens: TokenAuthority::new(
-            &keys.ring.token_signing,
-            server.public_url.as_str(),
-            auth.access_token_lifetime,
-        )?,
+        tokens: tokens.clone(),
+        session_limits: auth.session,
         passwords: PasswordVerifier::new()?,
         limits: limiter.clone(),
         places: Places::new(limits.in_flight),
@@ -109,6 +112,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     background.spawn(limiter.report());
     background.spawn(db::follow_password_file(pool.clone(), database));
     background.spawn(db::key_rotation::measure(pool.clone(), vault, metrics.clone()));
+    background.spawn(follow_signing_keys(keys.directory, tokens));
 
     let (stop_sealing, sealing_stopped) = watch::channel(false);
     let sealer = Sealer::new(pool.clone(), audit_key, metrics, readiness.clone());

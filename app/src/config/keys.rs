@@ -1,20 +1,34 @@
 //! The keys below `KEYS_DIRECTORY`.
 
+use std::path::PathBuf;
+
 use super::{Faults, Source, variables};
-use crate::crypto::{AuditKey, KeyError, KeyRing};
+use crate::crypto::{AuditKey, KeyError, KeyRing, SigningKeys};
 
 /// Settings of the keys.
 #[derive(Debug)]
 pub struct KeySettings {
     /// The keys themselves, loaded and checked.
     pub ring: KeyRing,
+    /// The keys of access tokens, which may change while the program runs.
+    pub signing: SigningKeys,
+    /// Where they are.
+    pub directory: PathBuf,
 }
 
 impl KeySettings {
     pub(super) fn read(source: &Source, faults: &mut Faults) -> Option<Self> {
         let directory = source.require_path(variables::KEYS_DIRECTORY, faults)?;
-        match KeyRing::load(&directory) {
-            Ok(ring) => Some(Self { ring }),
+        let loaded = KeyRing::load(&directory).and_then(|ring| {
+            let signing = SigningKeys::load(&directory).map_err(|error| vec![error])?;
+            Ok((ring, signing))
+        });
+        match loaded {
+            Ok((ring, signing)) => Some(Self {
+                ring,
+                signing,
+                directory,
+            }),
             Err(errors) => {
                 for error in &errors {
                     unusable(error, faults);

@@ -14,7 +14,7 @@ pub mod variables;
 
 use std::fmt;
 
-pub use auth::AuthSettings;
+pub use auth::{AuthSettings, SessionLimits};
 pub use database::{DatabaseSettings, DatabaseTls, password_in};
 pub use keys::KeySettings;
 pub use limits::{ForwardedHeader, LimitSettings, TrustedProxies};
@@ -133,7 +133,7 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// Keys for PHI, lookups and tokens.
     pub keys: KeySettings,
-    /// Access tokens.
+    /// Access tokens and sessions.
     pub auth: AuthSettings,
 }
 

@@ -76,6 +76,8 @@ fn a_complete_configuration_is_accepted_with_its_documented_defaults() {
         (5432, 20)
     );
     assert_eq!(settings.auth.access_token_lifetime.as_secs(), 900);
+    assert_eq!(settings.auth.session.idle.as_secs(), 1800);
+    assert_eq!(settings.auth.session.absolute.as_secs(), 8 * 3600);
     assert!(settings.telemetry.json);
 }
 
@@ -108,6 +110,8 @@ fn faults_of_every_concern_are_listed_together_and_none_shows_a_value() {
         .with("DATABASE_PORT", "planted-value")
         .with("DATABASE_TLS", "planted-value")
         .with("ACCESS_TOKEN_MINUTES", "61")
+        .with("SESSION_IDLE_MINUTES", "0")
+        .with("SESSION_MAX_HOURS", "169")
         .with("SHUTDOWN_GRACE_SECONDS", "0")
         .with("DATABASE_MAX_CONNECTIONS", "-1")
         .with("RATE_LIMITS", "planted-value=1/1")
@@ -128,6 +132,8 @@ fn faults_of_every_concern_are_listed_together_and_none_shows_a_value() {
         "DATABASE_PORT",
         "DATABASE_TLS",
         "ACCESS_TOKEN_MINUTES",
+        "SESSION_IDLE_MINUTES",
+        "SESSION_MAX_HOURS",
         "SHUTDOWN_GRACE_SECONDS",
         "DATABASE_MAX_CONNECTIONS",
         "RATE_LIMITS",

@@ -49,7 +49,7 @@ variables! {
     TRUSTED_PROXY_HEADER = "TRUSTED_PROXY_HEADER", Some("x-forwarded-for"),
         "x-forwarded-for or forwarded: the one header field in which those proxies tell the client's address.";
     RATE_LIMITS = "RATE_LIMITS", Some(""),
-        "Changes to the limits, class.scope=requests/seconds separated by commas. Unchanged: login.account=5/60, login.address=60/60, read.account=60/60, read.address=300/60, write.account=60/60, write.address=300/60.";
+        "Changes to the limits, class.scope=requests/seconds separated by commas. Unchanged: login.address=60/60, read.account=60/60, read.address=300/60, write.account=60/60, write.address=300/60.";
     REQUESTS_IN_FLIGHT = "REQUESTS_IN_FLIGHT", Some("256"),
         "Requests of one class (login, read, write) worked on at a time, 1 to 100000; further ones get 503. Probes are not counted.";
     SHUTDOWN_GRACE_SECONDS = "SHUTDOWN_GRACE_SECONDS", Some("20"),
@@ -77,9 +77,13 @@ variables! {
     CLIENT_CA_FILE = "CLIENT_CA_FILE", Some(""),
         "PEM file of the authority that signs services' own certificates; with it, services may show one. Read again when it changes.";
     KEYS_DIRECTORY = "KEYS_DIRECTORY", None,
-        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url; during a rotation phi-kek-next or phi-kek-previous, too. The audit and admin commands read audit only.";
+        "Directory with the files phi-kek, blind-index, token-signing and audit: 32 random bytes each, base64url; during a rotation phi-kek-next or phi-kek-previous, too. The audit and admin commands read audit only. A file token-signing-previous holds a second key whose access tokens are accepted; these two are read again when they change.";
     ACCESS_TOKEN_MINUTES = "ACCESS_TOKEN_MINUTES", Some("15"),
         "Minutes, 1 to 60, for which an access token is good.";
+    SESSION_IDLE_MINUTES = "SESSION_IDLE_MINUTES", Some("30"),
+        "Minutes, 1 to 1440, without a request after which a session ends.";
+    SESSION_MAX_HOURS = "SESSION_MAX_HOURS", Some("8"),
+        "Hours, 1 to 168, after which a session ends however much it is used.";
 }
 
 /// The section of `--help` about the environment.

@@ -47,7 +47,33 @@ pub fn hash_password(password: &SecretString) -> Result<String, PasswordError> {
         .map_err(|_| PasswordError::Failed)
 }
 
-/// Compares passwords with hashes, a few at a time.
+/// Whether a hash was made with less work than is asked for today, so that it is to be made again while the password is
+/// at hand.
+fn is_weaker(hash: &PasswordHash) -> bool {
+    Params::try_from(hash).is_ok_and(|parameters| {
+        parameters.m_cost() < MEMORY_KIB || parameters.t_cost() < PASSES || parameters.p_cost() < LANES
+    })
+}
+
+/// How a password compares with a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is another one, or there is no hash.
+    Wrong,
+    /// It is the one.
+    Right,
+    /// It is the one, and its hash is to be renewed.
+    RightButWeaklyHashed,
+}
+
+impl Verdict {
+    /// Whether the password is the right one.
+    pub fn is_right(self) -> bool {
+        self != Self::Wrong
+    }
+}
+
+/// Compares passwords with hashes and makes hashes, a few at a time.
 #[derive(Clone)]
 pub struct PasswordVerifier {
     running: Arc<Semaphore>,
@@ -69,12 +95,46 @@ impl PasswordVerifier {
         })
     }
 
-    /// Whether `password` belongs to `hash`. Without a hash it takes as long and says no, so that the time does not
+    /// How `password` compares with `hash`. Without a hash it takes as long and says no, so that the time does not
     /// tell whether an account exists (ASVS 6.3.8).
     ///
     /// # Errors
     /// [`PasswordError::Overloaded`] when too many wait already.
-    pub async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        hash: Option<String>,
+    ) -> Result<Verdict, PasswordError> {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.dummy.to_string());
+        let (matches, weaker) = self
+            .in_turn(move || {
+                let hash = PasswordHash::new(&hash).map_err(|_| PasswordError::Failed)?;
+                let matches = argon2id()?
+                    .verify_password(password.expose_secret().as_bytes(), &hash)
+                    .is_ok();
+                Ok((matches, is_weaker(&hash)))
+            })
+            .await?;
+        Ok(match (matches && known, weaker) {
+            (false, _) => Verdict::Wrong,
+            (true, false) => Verdict::Right,
+            (true, true) => Verdict::RightButWeaklyHashed,
+        })
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    /// [`PasswordError::Overloaded`] when too many wait already.
+    pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
+        self.in_turn(move || hash_password(&password)).await
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
         let _place = self
             .waiting
             .try_acquire()
@@ -85,19 +145,13 @@ impl PasswordVerifier {
             .acquire_owned()
             .await
             .map_err(|_| PasswordError::Failed)?;
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.dummy.to_string());
-        let matches = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
             // The permit travels with the work: a caller that goes away does not free it early.
             let _turn = turn;
-            let hash = PasswordHash::new(&hash).map_err(|_| PasswordError::Failed)?;
-            Ok(argon2id()?
-                .verify_password(password.expose_secret().as_bytes(), &hash)
-                .is_ok())
+            work()
         })
         .await
-        .map_err(|_| PasswordError::Failed)??;
-        Ok(matches && known)
+        .map_err(|_| PasswordError::Failed)?
     }
 }
 
@@ -110,14 +164,30 @@ mod tests {
         let right = || SecretString::from("correct horse battery staple");
         let hash = hash_password(&right()).unwrap();
         let verifier = PasswordVerifier::new().unwrap();
-        assert!(verifier.verify(right(), Some(hash.clone())).await.unwrap());
-        assert!(
-            !verifier
-                .verify(SecretString::from("correct horse battery stapl"), Some(hash))
-                .await
-                .unwrap()
+        let wrong = SecretString::from("correct horse battery stapl");
+        let verdicts = [
+            verifier.verify(right(), Some(hash.clone())).await.unwrap(),
+            verifier.verify(wrong, Some(hash)).await.unwrap(),
+            verifier.verify(right(), None).await.unwrap(),
+        ];
+        assert_eq!(verdicts, [Verdict::Right, Verdict::Wrong, Verdict::Wrong]);
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_weaker_parameters_is_told_from_one_of_today() {
+        let right = SecretString::from("correct horse battery staple");
+        let weaker = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(8 * 1024, PASSES, LANES, None).unwrap(),
         );
-        assert!(!verifier.verify(right(), None).await.unwrap());
+        let hash = weaker.hash_password(right.expose_secret().as_bytes()).unwrap();
+        let verdict = PasswordVerifier::new()
+            .unwrap()
+            .verify(right, Some(hash.to_string()))
+            .await
+            .unwrap();
+        assert_eq!(verdict, Verdict::RightButWeaklyHashed);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Access tokens: JWTs by the profile of RFC 9068, signed with Ed25519.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -8,10 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::SecretKey;
+use super::{SecretKey, SigningKeys};
+use crate::domain::{Bearer, SessionId, UserId};
 
 /// `typ` of an access token (RFC 9068 section 2.1); keeps other kinds of token from being used as one.
 const TYPE: &str = "at+jwt";
@@ -39,6 +42,8 @@ pub struct Claims {
     pub aud: String,
     /// The user's id, which is never given to another user.
     pub sub: Uuid,
+    /// The session that it was issued in; with the session the token ends.
+    pub sid: Uuid,
     /// The token's own id.
     pub jti: Uuid,
     /// Issued at, seconds since 1970.
@@ -47,6 +52,16 @@ pub struct Claims {
     pub nbf: i64,
     /// Expires at, seconds since 1970.
     pub exp: i64,
+}
+
+impl Claims {
+    /// For whom the token speaks.
+    pub fn bearer(&self) -> Bearer {
+        Bearer {
+            user: UserId(self.sub),
+            session: SessionId(self.sid),
+        }
+    }
 }
 
 /// Why a token was refused or not made. Callers are told none of it.
@@ -63,28 +78,97 @@ pub enum TokenError {
     Refused,
 }
 
+/// A public key of access tokens (RFC 7517, RFC 8037).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PublicJwk {
+    /// Always `OKP`.
+    #[schema(example = "OKP", max_length = 16)]
+    kty: &'static str,
+    /// Always `Ed25519`.
+    #[schema(example = "Ed25519", max_length = 16)]
+    crv: &'static str,
+    /// Always `EdDSA`.
+    #[schema(example = "EdDSA", max_length = 16)]
+    alg: &'static str,
+    /// Always `sig`.
+    #[serde(rename = "use")]
+    #[schema(example = "sig", max_length = 16)]
+    usage: &'static str,
+    /// Names the key in the header of a token: its thumbprint (RFC 7638).
+    #[schema(min_length = 43, max_length = 43)]
+    kid: String,
+    /// The public key, base64url.
+    #[schema(min_length = 43, max_length = 43)]
+    x: String,
+}
+
+/// A key whose tokens are accepted.
+struct AcceptedKey {
+    jwk: PublicJwk,
+    verifying: DecodingKey,
+}
+
+impl AcceptedKey {
+    fn new(seed: &SecretKey) -> Result<Self, TokenError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.bytes()).map_err(|_| TokenError::Key)?;
+        let public = pair.public_key().as_ref();
+        Ok(Self {
+            jwk: PublicJwk {
+                kty: "OKP",
+                crv: "Ed25519",
+                alg: "EdDSA",
+                usage: "sig",
+                kid: thumbprint(public),
+                x: URL_SAFE_NO_PAD.encode(public),
+            },
+            verifying: DecodingKey::from_ed_der(public),
+        })
+    }
+}
+
+/// The keys at one moment.
+struct KeySet {
+    signing: EncodingKey,
+    /// The signing one first.
+    accepted: Vec<AcceptedKey>,
+}
+
+impl KeySet {
+    fn new(keys: &SigningKeys) -> Result<Self, TokenError> {
+        let seed = keys.current.bytes();
+        let mut document = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + seed.len()));
+        document.extend_from_slice(&PKCS8_PREFIX);
+        document.extend_from_slice(seed);
+        let mut accepted = vec![AcceptedKey::new(&keys.current)?];
+        if let Some(other) = &keys.other {
+            accepted.push(AcceptedKey::new(other)?);
+            accepted.dedup_by(|one, two| one.jwk == two.jwk);
+        }
+        Ok(Self {
+            signing: EncodingKey::from_ed_der(&document),
+            accepted,
+        })
+    }
+
+    fn key_ids(&self) -> Vec<&str> {
+        self.accepted.iter().map(|key| key.jwk.kid.as_str()).collect()
+    }
+}
+
 /// Signs and verifies access tokens.
 pub struct TokenAuthority {
     issuer: String,
     lifetime: Duration,
-    key_id: String,
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    keys: RwLock<Arc<KeySet>>,
     validation: Validation,
 }
 
 impl TokenAuthority {
-    /// Uses `seed` to sign for `issuer`.
+    /// Uses `keys` to sign for `issuer`.
     ///
     /// # Errors
     /// [`TokenError::Key`].
-    pub fn new(seed: &SecretKey, issuer: &str, lifetime: Duration) -> Result<Self, TokenError> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.bytes()).map_err(|_| TokenError::Key)?;
-        let public = pair.public_key().as_ref();
-        let mut document = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + seed.bytes().len()));
-        document.extend_from_slice(&PKCS8_PREFIX);
-        document.extend_from_slice(seed.bytes());
-
+    pub fn new(keys: &SigningKeys, issuer: &str, lifetime: Duration) -> Result<Self, TokenError> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
@@ -94,11 +178,31 @@ impl TokenAuthority {
         Ok(Self {
             issuer: issuer.to_owned(),
             lifetime,
-            key_id: thumbprint(public),
-            signing: EncodingKey::from_ed_der(&document),
-            verifying: DecodingKey::from_ed_der(public),
+            keys: RwLock::new(Arc::new(KeySet::new(keys)?)),
             validation,
         })
+    }
+
+    /// Uses other keys from now on, and tells whether they differ from the ones before.
+    ///
+    /// # Errors
+    /// [`TokenError::Key`]; the keys stay as they were.
+    pub fn replace_keys(&self, keys: &SigningKeys) -> Result<bool, TokenError> {
+        let next = KeySet::new(keys)?;
+        if next.key_ids() == self.keys().key_ids() {
+            return Ok(false);
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        Ok(true)
+    }
+
+    fn keys(&self) -> Arc<KeySet> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The public keys whose tokens are accepted, the signing one first.
+    pub fn public_keys(&self) -> Vec<PublicJwk> {
+        self.keys().accepted.iter().map(|key| key.jwk.clone()).collect()
     }
 
     /// How long a token is good.
@@ -106,26 +210,28 @@ impl TokenAuthority {
         self.lifetime
     }
 
-    /// Makes a token for a user, good from `now` (seconds since 1970).
+    /// Makes a token for a user in a session, good from `now` (seconds since 1970).
     ///
     /// # Errors
     /// [`TokenError::Key`].
-    pub fn issue(&self, user: Uuid, now: i64) -> Result<String, TokenError> {
+    pub fn issue(&self, bearer: Bearer, now: i64) -> Result<String, TokenError> {
+        let keys = self.keys();
         let header = Header {
             typ: Some(TYPE.to_owned()),
-            kid: Some(self.key_id.clone()),
+            kid: keys.accepted.first().map(|key| key.jwk.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
-            sub: user,
+            sub: bearer.user.0,
+            sid: bearer.session.0,
             jti: Uuid::new_v4(),
             iat: now,
             nbf: now,
             exp: now.saturating_add_unsigned(self.lifetime.as_secs()),
         };
-        jsonwebtoken::encode(&header, &claims, &self.signing).map_err(|_| TokenError::Key)
+        jsonwebtoken::encode(&header, &claims, &keys.signing).map_err(|_| TokenError::Key)
     }
 
     /// Checks a token at the current time.
@@ -136,30 +242,36 @@ impl TokenAuthority {
         if token.len() > LONGEST {
             return Err(TokenError::Header);
         }
-        self.check_header(token)?;
-        jsonwebtoken::decode(token, &self.verifying, &self.validation)
+        let kid = key_id(token)?;
+        let keys = self.keys();
+        let key = keys
+            .accepted
+            .iter()
+            .find(|key| key.jwk.kid == kid)
+            .ok_or(TokenError::Header)?;
+        jsonwebtoken::decode(token, &key.verifying, &self.validation)
             .map(|data| data.claims)
             .map_err(|_| TokenError::Refused)
     }
+}
 
-    /// The header is taken literally: exactly our four members. Whatever else a header may carry (`jku`, `x5u`,
-    /// `jwk`, `crit`, …) only ever helped attackers (ASVS 9.1.3).
-    fn check_header(&self, token: &str) -> Result<(), TokenError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Ours {
-            alg: String,
-            typ: String,
-            kid: String,
-        }
-        let encoded = token.split('.').next().unwrap_or_default();
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TokenError::Header)?;
-        let header: Ours = serde_json::from_slice(&bytes).map_err(|_| TokenError::Header)?;
-        if header.alg == "EdDSA" && header.typ == TYPE && header.kid == self.key_id {
-            Ok(())
-        } else {
-            Err(TokenError::Header)
-        }
+/// Name of the key that a token claims to be signed with. The header is taken literally: exactly our three members.
+/// Whatever else a header may carry (`jku`, `x5u`, `jwk`, `crit`, …) only ever helped attackers (ASVS 9.1.3).
+fn key_id(token: &str) -> Result<String, TokenError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Ours {
+        alg: String,
+        typ: String,
+        kid: String,
+    }
+    let encoded = token.split('.').next().unwrap_or_default();
+    let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| TokenError::Header)?;
+    let header: Ours = serde_json::from_slice(&bytes).map_err(|_| TokenError::Header)?;
+    if header.alg == "EdDSA" && header.typ == TYPE {
+        Ok(header.kid)
+    } else {
+        Err(TokenError::Header)
     }
 }
 

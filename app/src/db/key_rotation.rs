@@ -79,6 +79,11 @@ pub struct Rotated {
     pub failed: u64,
 }
 
+/// Names of the tables whose rows have a data key of their own.
+pub fn tables() -> Vec<&'static str> {
+    Holder::ALL.into_iter().map(Holder::table).collect()
+}
+
 /// Wraps every data key with the active key that is not yet, as the owner. `progress` is told how many are done.
 ///
 /// # Errors
@@ -139,7 +144,7 @@ async fn rotate_batch(
         let event = AuditEvent {
             patient_ids: match holder {
                 Holder::Patient => rows.iter().map(|row| row.id).collect(),
-                Holder::EmergencyAccess => Vec::new(),
+                Holder::EmergencyAccess | Holder::Totp => Vec::new(),
             },
             ..AuditEvent::new(Action::Rotate, ResourceKind::Key, Outcome::Success, origin)
         };
@@ -159,7 +164,8 @@ async fn forget_unused_keys(connection: &mut PgConnection, vault: &PhiVault) -> 
          WHERE purpose = 'phi-kek' AND fingerprint <> $1
            AND EXISTS (SELECT FROM key_fingerprint WHERE purpose = 'phi-kek' AND fingerprint = $1)
            AND NOT EXISTS (SELECT FROM patient WHERE kek_id = fingerprint)
-           AND NOT EXISTS (SELECT FROM emergency_access WHERE kek_id = fingerprint)",
+           AND NOT EXISTS (SELECT FROM emergency_access WHERE kek_id = fingerprint)
+           AND NOT EXISTS (SELECT FROM user_totp WHERE kek_id = fingerprint)",
         &vault.active_kek()[..]
     )
     .execute(&mut *transaction)

@@ -94,17 +94,6 @@ pub async fn settle(
         .collect())
 }
 
-/// Forgets what is owed.
-///
-/// # Errors
-/// [`DatabaseError`].
-pub async fn forgive(pool: &PgPool, key: &Key) -> Result<(), DatabaseError> {
-    sqlx::query!("DELETE FROM rate_limit WHERE bucket = $1", &key[..])
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
 /// Removes the rows that time has paid for.
 ///
 /// # Errors

@@ -47,17 +47,71 @@ pub async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credenti
     }))
 }
 
-/// Role of an active user; nothing for anybody else.
+/// An active user's own address and password hash.
 ///
 /// # Errors
 /// [`DatabaseError`].
-pub async fn active_role(pool: &PgPool, user: UserId) -> Result<Option<Role>, DatabaseError> {
-    let role = sqlx::query_scalar!(
-        "SELECT access_role FROM app_user WHERE id = $1 AND active",
+pub async fn own_credentials(pool: &PgPool, user: UserId) -> Result<Option<(Email, String)>, DatabaseError> {
+    let row = sqlx::query!(
+        "SELECT email, password_hash FROM app_user WHERE id = $1 AND active",
         user.0
     )
     .fetch_optional(pool)
     .await?;
+    row.map(|row| Ok((Email::parse(&row.email)?, row.password_hash)))
+        .transpose()
+}
+
+/// Whether an active user still has the password hash that was compared with. Until the transaction ends nobody can change
+/// it, so that a session that is started here is seen by a change of the password, which ends it.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn still_has(
+    connection: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+) -> Result<bool, DatabaseError> {
+    let row = sqlx::query!(
+        "SELECT id FROM app_user WHERE id = $1 AND active AND password_hash = $2 FOR SHARE",
+        user.0,
+        password_hash
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Puts a new password hash in the place of the one that was compared with. Gives false when that one is gone: somebody
+/// else changed the password in between.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn replace_password(
+    connection: &mut PgConnection,
+    user: UserId,
+    old_hash: &str,
+    new_hash: &str,
+) -> Result<bool, DatabaseError> {
+    let result = sqlx::query!(
+        "UPDATE app_user SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
+        user.0,
+        old_hash,
+        new_hash
+    )
+    .execute(connection)
+    .await?;
+    Ok(result.rows_affected() == 1)
+}
+
+/// Role of a user, active or not.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn role(connection: &mut PgConnection, user: UserId) -> Result<Option<Role>, DatabaseError> {
+    let role = sqlx::query_scalar!("SELECT access_role FROM app_user WHERE id = $1", user.0)
+        .fetch_optional(connection)
+        .await?;
     Ok(role.and_then(|role| Role::parse(&role)))
 }
 

@@ -25,6 +25,16 @@ pub enum ProblemCode {
     Unauthenticated,
     /// The address or the password is wrong.
     InvalidCredentials,
+    /// The refresh token is missing, unknown, used, or of a session that ended.
+    InvalidRefreshToken,
+    /// The password-reset token is unknown, used or expired.
+    InvalidResetToken,
+    /// The password is right; a code of the second factor is needed with it.
+    SecondFactorRequired,
+    /// The caller's role may do this only in a session with a second factor.
+    SecondFactorEnrolmentRequired,
+    /// The user has a second factor already.
+    SecondFactorExists,
     /// The caller's role may not do this.
     Forbidden,
     /// Another site made a browser send this.
@@ -67,12 +77,22 @@ impl ProblemCode {
     fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated | Self::InvalidCredentials => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::CrossSiteRequest | Self::AnotherPersonNeeded => StatusCode::FORBIDDEN,
+            Self::Unauthenticated
+            | Self::InvalidCredentials
+            | Self::InvalidRefreshToken
+            | Self::InvalidResetToken
+            | Self::SecondFactorRequired => StatusCode::UNAUTHORIZED,
+            Self::Forbidden
+            | Self::CrossSiteRequest
+            | Self::AnotherPersonNeeded
+            | Self::SecondFactorEnrolmentRequired => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RecordNumberTaken | Self::RequestInProgress | Self::ReviewedAlready => StatusCode::CONFLICT,
+            Self::RecordNumberTaken
+            | Self::RequestInProgress
+            | Self::ReviewedAlready
+            | Self::SecondFactorExists => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -89,6 +109,11 @@ impl ProblemCode {
             Self::MalformedRequest => "The request cannot be read.",
             Self::Unauthenticated => "A valid access token is needed.",
             Self::InvalidCredentials => "Invalid credentials",
+            Self::InvalidRefreshToken => "Invalid refresh token",
+            Self::InvalidResetToken => "Invalid password-reset token",
+            Self::SecondFactorRequired => "A code of the second factor is needed.",
+            Self::SecondFactorEnrolmentRequired => "Your role needs a second factor; enrol one first.",
+            Self::SecondFactorExists => "There is a second factor already; remove it first.",
             Self::Forbidden => "Your role may not do this.",
             Self::CrossSiteRequest => "Another site may not make a browser send this.",
             Self::AnotherPersonNeeded => "Somebody else has to do this.",
@@ -242,9 +267,10 @@ impl ApiError {
     pub fn outcome(&self) -> Outcome {
         match self.code {
             ProblemCode::NotFound => Outcome::NotFound,
-            ProblemCode::Forbidden | ProblemCode::AnotherPersonNeeded | ProblemCode::InvalidCredentials => {
-                Outcome::Denied
-            }
+            ProblemCode::Forbidden
+            | ProblemCode::AnotherPersonNeeded
+            | ProblemCode::InvalidCredentials
+            | ProblemCode::InvalidRefreshToken => Outcome::Denied,
             ProblemCode::RecordNumberTaken
             | ProblemCode::RequestInProgress
             | ProblemCode::IdempotencyKeyReused
@@ -287,6 +313,7 @@ impl From<BeginError> for ApiError {
         match error {
             BeginError::Unauthenticated => ProblemCode::Unauthenticated.into(),
             BeginError::Forbidden => ProblemCode::Forbidden.into(),
+            BeginError::SecondFactorMissing => ProblemCode::SecondFactorEnrolmentRequired.into(),
             BeginError::Database(error) => error.into(),
         }
     }

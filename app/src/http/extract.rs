@@ -14,9 +14,9 @@ use super::error::{ApiError, ProblemCode};
 use super::rate_limit::count_user;
 use super::state::AppState;
 use crate::audit::{AuditEvent, Outcome, RequestOrigin};
-use crate::db::{BeginError, CallerTransaction, user, write_audit};
-use crate::domain::UserId;
-use crate::policy::{Privilege, permits};
+use crate::db::{BeginError, CallerTransaction, denial, session, write_audit};
+use crate::domain::Bearer;
+use crate::policy::Privilege;
 
 /// A caller with one privilege, and the transaction to use it in. A handler states the privilege in its type:
 /// `Authorised<Read<Patients>>`; the database functions ask for the same type.
@@ -42,16 +42,16 @@ impl<P: Privilege> Authorised<P> {
     /// What keeps the user from using the privilege.
     pub(super) async fn begin(
         state: &AppState,
-        user: UserId,
+        bearer: Bearer,
         origin: RequestOrigin,
     ) -> Result<Self, ApiError> {
-        match CallerTransaction::begin(&state.pool, &state.audit_key, user, origin).await {
+        match CallerTransaction::begin(&state.pool, &state.audit_key, bearer, origin).await {
             Ok(caller) => Ok(Self {
                 caller,
                 state: state.clone(),
             }),
             Err(error) => {
-                if matches!(error, BeginError::Forbidden) {
+                if matches!(error, BeginError::Forbidden | BeginError::SecondFactorMissing) {
                     count_denial::<P>(state);
                 }
                 Err(error.into())
@@ -93,9 +93,8 @@ impl<P: Privilege> FromRequestParts<AppState> for Authorised<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let (user, origin) = authenticate(parts, state)?;
-        count_user(parts, state, user).await?;
-        Self::begin(state, user, origin).await
+        let (bearer, origin) = authenticate(parts, state).await?;
+        Self::begin(state, bearer, origin).await
     }
 }
 
@@ -115,11 +114,10 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let (user, origin) = authenticate(&parts, state)?;
-        count_user(&parts, state, user).await?;
-        authorise::<P>(state, user, origin).await?;
+        let (bearer, origin) = authenticate(&parts, state).await?;
+        authorise::<P>(state, bearer, origin).await?;
         let body = body::read::<B>(&parts.headers, body).await?;
-        let access = Authorised::begin(state, user, origin).await?;
+        let access = Authorised::begin(state, bearer, origin).await?;
         Ok(Self { access, body })
     }
 }
@@ -127,22 +125,22 @@ impl<P: Privilege, B: Checked> FromRequest<AppState> for AuthorisedBody<P, B> {
 /// Asks the policy without opening a transaction.
 async fn authorise<P: Privilege>(
     state: &AppState,
-    user: UserId,
+    bearer: Bearer,
     origin: RequestOrigin,
 ) -> Result<(), ApiError> {
-    let role = user::active_role(&state.pool, user)
+    let (role, second_factor) = session::active_role(&state.pool, bearer)
         .await?
         .ok_or(ProblemCode::Unauthenticated)?;
-    if permits(role, P::RESOURCE, P::ACTION) {
+    let Some(denial) = denial::<P>(role, second_factor) else {
         return Ok(());
-    }
+    };
     count_denial::<P>(state);
     let event = AuditEvent {
-        actor: Some((user, role)),
+        actor: Some((bearer.user, role)),
         ..AuditEvent::new(P::ACTION, P::RESOURCE, Outcome::Denied, origin)
     };
     write_audit(&state.pool, &state.audit_key, &event).await?;
-    Err(ProblemCode::Forbidden.into())
+    Err(denial.into())
 }
 
 fn count_denial<P: Privilege>(state: &AppState) {
@@ -153,8 +151,12 @@ fn count_denial<P: Privilege>(state: &AppState) {
         .inc();
 }
 
-/// Who sent this and in which session, by the bearer token (RFC 6750); every failure gets the same answer.
-fn authenticate(parts: &Parts, state: &AppState) -> Result<(UserId, RequestOrigin), ApiError> {
+/// Who sent this and in which session, by the bearer token (RFC 6750); every failure gets the same answer. Whether the
+/// session still lives is for the database to say, in the transaction that follows. The request counts for the user.
+///
+/// # Errors
+/// 401, or 429 when the request is one too many.
+pub async fn authenticate(parts: &Parts, state: &AppState) -> Result<(Bearer, RequestOrigin), ApiError> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ProblemCode::Unauthenticated.into());
@@ -170,11 +172,13 @@ fn authenticate(parts: &Parts, state: &AppState) -> Result<(UserId, RequestOrigi
         .tokens
         .verify(token)
         .map_err(|_| ProblemCode::Unauthenticated)?;
+    let bearer = claims.bearer();
     let origin = RequestOrigin {
-        session: Some(claims.jti),
+        session: Some(bearer.session.0),
         ..origin(parts)
     };
-    Ok((UserId(claims.sub), origin))
+    count_user(parts, state, bearer.user).await?;
+    Ok((bearer, origin))
 }
 
 /// Where this came from; the outermost layer put it there.

@@ -61,6 +61,8 @@ problems! {
         ("403", "The caller's role may not do this, or another site made a browser send it."),
         ("429", "Too many requests of this account or address; try again after Retry-After seconds."),
     ];
+    /// What an operation on one's own account may answer, whatever the role.
+    ForSelf = [("401", "No access token, or not a good one.")];
     /// What an operation on one object may answer.
     OnOne = [("404", "There is no such object, or none that the caller may know of.")];
     /// What an operation with a body may answer.

@@ -73,7 +73,7 @@ fn seconds(duration: Duration) -> u64 {
 pub fn class(method: &Method, route: Option<&str>) -> Option<Class> {
     match route {
         Some(route) if is_probe(route) => None,
-        Some("/api/auth/login") => Some(Class::Login),
+        Some("/api/auth/login" | "/api/auth/refresh" | "/api/auth/password-reset") => Some(Class::Login),
         // A search is a POST only to keep what is searched for out of URLs.
         Some("/api/patients/search") => Some(Class::Read),
         _ if method.is_safe() => Some(Class::Read),
@@ -149,6 +149,8 @@ mod tests {
         }
         for (method, route, expected) in [
             (Method::POST, Some("/api/auth/login"), Class::Login),
+            (Method::POST, Some("/api/auth/refresh"), Class::Login),
+            (Method::POST, Some("/api/auth/password-reset"), Class::Login),
             (Method::POST, Some("/api/patients/search"), Class::Read),
             (Method::GET, Some("/api/patients"), Class::Read),
             (Method::POST, Some("/api/patients"), Class::Write),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::load::Places;
-use crate::config::TrustedProxies;
+use crate::config::{SessionLimits, TrustedProxies};
 use crate::crypto::{AuditKey, PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -21,7 +21,9 @@ pub struct Parts {
     /// Codes over the rows of the audit log.
     pub audit_key: Arc<AuditKey>,
     /// Access tokens.
-    pub tokens: TokenAuthority,
+    pub tokens: Arc<TokenAuthority>,
+    /// When sessions end.
+    pub session_limits: SessionLimits,
     /// Passwords.
     pub passwords: PasswordVerifier,
     /// Rate limits.

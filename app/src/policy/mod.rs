@@ -23,12 +23,13 @@
 //! }
 //! ```
 //! ```compile_fail,E0277
-//! # use medical_app::db::CallerTransaction;
+//! # use medical_app::{audit::RequestOrigin, crypto::AuditKey, db::CallerTransaction, domain::Bearer};
 //! # use sqlx::PgPool;
+//! # use std::sync::Arc;
 //! struct Everything;
 //!
-//! async fn begin(pool: &PgPool, user: medical_app::domain::UserId, origin: medical_app::audit::RequestOrigin) {
-//!     let _ = CallerTransaction::<Everything>::begin(pool, user, origin).await;
+//! async fn begin(pool: &PgPool, key: &Arc<AuditKey>, bearer: Bearer, origin: RequestOrigin) {
+//!     let _ = CallerTransaction::<Everything>::begin(pool, key, bearer, origin).await;
 //! }
 //! ```
 
@@ -70,6 +71,24 @@ pub enum Action {
     Deactivate,
     /// Proof of identity for a token.
     Login,
+    /// A refresh token for the next one.
+    Refresh,
+    /// A refresh token that was used before: it was copied, and its session ends.
+    TokenReuse,
+    /// The end of a session.
+    End,
+    /// A user's new password, given the old one.
+    ChangePassword,
+    /// A one-time token for a new password.
+    IssueReset,
+    /// A user's new password, given such a token.
+    ResetPassword,
+    /// A secret for an authenticator app.
+    EnrolSecondFactor,
+    /// The app's first code.
+    ConfirmSecondFactor,
+    /// The end of a second factor.
+    RemoveSecondFactor,
     /// The audit log, or a part of it, given out.
     Export,
     /// Rows of the audit log that are older than their retention, removed.
@@ -82,7 +101,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 23] = [
         Self::Create,
         Self::Read,
         Self::Update,
@@ -93,6 +112,15 @@ impl Action {
         Self::Review,
         Self::Deactivate,
         Self::Login,
+        Self::Refresh,
+        Self::TokenReuse,
+        Self::End,
+        Self::ChangePassword,
+        Self::IssueReset,
+        Self::ResetPassword,
+        Self::EnrolSecondFactor,
+        Self::ConfirmSecondFactor,
+        Self::RemoveSecondFactor,
         Self::Export,
         Self::Prune,
         Self::Shred,
@@ -112,6 +140,15 @@ impl Action {
             Self::Review => "review",
             Self::Deactivate => "deactivate",
             Self::Login => "login",
+            Self::Refresh => "refresh",
+            Self::TokenReuse => "token_reuse",
+            Self::End => "end",
+            Self::ChangePassword => "change_password",
+            Self::IssueReset => "issue_reset",
+            Self::ResetPassword => "reset_password",
+            Self::EnrolSecondFactor => "enrol_second_factor",
+            Self::ConfirmSecondFactor => "confirm_second_factor",
+            Self::RemoveSecondFactor => "remove_second_factor",
             Self::Export => "export",
             Self::Prune => "prune",
             Self::Shred => "shred",

@@ -129,11 +129,6 @@ impl Ledger {
         }
     }
 
-    /// Forgets a key.
-    pub fn forget(&self, key: &Key) {
-        self.entries().known.remove(key);
-    }
-
     /// Keys that are remembered.
     pub fn len(&self) -> usize {
         self.entries().known.len()

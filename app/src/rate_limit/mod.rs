@@ -31,7 +31,7 @@ const REPORTS_A_SWEEP: u32 = 240;
 /// Whose request it is.
 #[derive(Clone, Copy)]
 pub enum Subject<'a> {
-    /// A user, by what names them: an id or a login name.
+    /// A user, by their id.
     Account(&'a str),
     /// A client's address.
     Address(IpAddr),
@@ -102,7 +102,7 @@ impl RateLimiter {
         let scope = subject.scope();
         let quota = self.quotas.of(class, scope);
         let key = self.key(class, subject);
-        // A login costs a round trip anyway, and 5 are too few to give credit on.
+        // A login costs round trips anyway, and guessing deserves no credit.
         let slack = if class == Class::Login {
             0
         } else {
@@ -139,15 +139,6 @@ impl RateLimiter {
                 tracing::warn!(error = %error, "the shared rate limit is not available; this process counts alone");
                 (self.ledger.count_alone(key, quota, Instant::now()), false)
             }
-        }
-    }
-
-    /// Forgives an account its attempts to log in, after its owner got in.
-    pub async fn forgive(&self, account: &str) {
-        let key = self.key(Class::Login, Subject::Account(account));
-        self.ledger.forget(&key);
-        if let Err(error) = shared::forgive(&self.pool, &key).await {
-            tracing::warn!(error = %error, "attempts to log in were not forgiven");
         }
     }
 

@@ -77,14 +77,15 @@ impl Quota {
 pub struct Quotas([[Quota; Scope::ALL.len()]; Class::ALL.len()]);
 
 impl Default for Quotas {
-    /// Logins 5 a minute for an account and 60 for an address; everything else 60 and 300 (R-176, R-178, C-12).
+    /// Logins 60 a minute for an address; everything else 60 for an account and 300 for an address (R-176, R-178, C-12).
+    /// Nobody who logs in is an account yet: guessing at one is slowed by `login_attempt`.
     fn default() -> Self {
         let minute = |requests| Quota {
             requests,
             window: Duration::from_mins(1),
         };
         let others = [minute(60), minute(300)];
-        Self([[minute(5), minute(60)], others, others])
+        Self([[minute(60), minute(60)], others, others])
     }
 }
 
@@ -95,7 +96,7 @@ impl Quotas {
     }
 
     /// Changes what `text` names: `class.scope=requests/seconds`, separated by commas. Gives nothing when it is not of
-    /// that form, or a number is not in 1 to 1000000 requests and 1 to 86400 seconds.
+    /// that form, names logins of accounts, which are not counted here, or a number is not in 1 to 1000000 requests and 1 to 86400 seconds.
     pub fn with(mut self, text: &str) -> Option<Self> {
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let (name, quota) = entry.split_once('=')?;
@@ -103,6 +104,9 @@ impl Quotas {
             let (requests, seconds) = quota.trim().split_once('/')?;
             let class = Class::ALL.into_iter().find(|known| known.as_str() == class)?;
             let scope = Scope::ALL.into_iter().find(|known| known.as_str() == scope)?;
+            if (class, scope) == (Class::Login, Scope::Account) {
+                return None;
+            }
             let requests = requests.parse().ok().filter(|n| (1..=1_000_000).contains(n))?;
             let seconds = seconds.parse().ok().filter(|n| (1..=86_400).contains(n))?;
             self.0[class as usize][scope as usize] = Quota {
@@ -129,7 +133,6 @@ mod tests {
             Duration::from_secs(30)
         );
         assert_eq!(quotas.of(Class::Login, Scope::Address).requests, 7);
-        assert_eq!(quotas.of(Class::Login, Scope::Account).requests, 5);
         assert_eq!(Quotas::default().with(""), Some(Quotas::default()));
     }
 
@@ -145,6 +148,7 @@ mod tests {
             "read.account=1000001/60",
             "read.account=-1/60",
             "read.account=5/86401",
+            "login.account=5/60",
         ] {
             assert_eq!(Quotas::default().with(text), None, "{text}");
         }

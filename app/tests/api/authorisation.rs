@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use medical_app::crypto::{KeyRing, TokenAuthority};
+use medical_app::crypto::{KeyRing, SigningKeys, TokenAuthority};
+use medical_app::domain::{Bearer, SessionId, UserId};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Server, patient, problem};
+use crate::sessions::session_of;
 
 /// What anybody may call.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 10] = [
+    "/.well-known/jwks.json",
     "/api/auth/login",
+    "/api/auth/password-reset",
+    "/api/auth/refresh",
     "/livez",
     "/readyz",
     "/startupz",
@@ -48,13 +53,30 @@ fn protected(server: &Server) -> Vec<(String, RequestBuilder)> {
 #[tokio::test]
 async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_always_with_the_same_body() {
     let clinic = Clinic::open().await;
-    let keys = KeyRing::load(&clinic.deployment.directory.path().join("keys")).unwrap();
+    let directory = clinic.deployment.directory.path().join("keys");
+    let signing = SigningKeys::load(&directory).unwrap();
+    let another = SigningKeys {
+        current: KeyRing::load(&directory).unwrap().audit,
+        other: None,
+    };
     let issuer = "https://clinic.example.org";
     let now = jiff::Timestamp::now().as_second();
     let minute = Duration::from_mins(1);
-    let ours = TokenAuthority::new(&keys.token_signing, issuer, minute).unwrap();
-    let other_key = TokenAuthority::new(&keys.audit, issuer, minute).unwrap();
-    let other_issuer = TokenAuthority::new(&keys.token_signing, "https://evil.example.org", minute).unwrap();
+    let ours = TokenAuthority::new(&signing, issuer, minute).unwrap();
+    let other_key = TokenAuthority::new(&another, issuer, minute).unwrap();
+    let other_issuer = TokenAuthority::new(&signing, "https://evil.example.org", minute).unwrap();
+    let bearer = Bearer {
+        user: UserId(clinic.doctor),
+        session: SessionId(session_of(&clinic.token)),
+    };
+    let stranger = Bearer {
+        user: UserId(Uuid::new_v4()),
+        session: SessionId(Uuid::new_v4()),
+    };
+    let borrowed = Bearer {
+        user: stranger.user,
+        ..bearer
+    };
     let unsigned = format!(
         "{}.{}.",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#),
@@ -64,29 +86,27 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
         ("no header", None),
         (
             "expired",
-            Some(format!(
-                "Bearer {}",
-                ours.issue(clinic.doctor, now - 120).unwrap()
-            )),
+            Some(format!("Bearer {}", ours.issue(bearer, now - 120).unwrap())),
         ),
         (
             "not yet",
-            Some(format!("Bearer {}", ours.issue(clinic.doctor, now + 60).unwrap())),
+            Some(format!("Bearer {}", ours.issue(bearer, now + 60).unwrap())),
         ),
         (
             "another key",
-            Some(format!("Bearer {}", other_key.issue(clinic.doctor, now).unwrap())),
+            Some(format!("Bearer {}", other_key.issue(bearer, now).unwrap())),
         ),
         (
             "another issuer",
-            Some(format!(
-                "Bearer {}",
-                other_issuer.issue(clinic.doctor, now).unwrap()
-            )),
+            Some(format!("Bearer {}", other_issuer.issue(bearer, now).unwrap())),
         ),
         (
             "an unknown user",
-            Some(format!("Bearer {}", ours.issue(Uuid::new_v4(), now).unwrap())),
+            Some(format!("Bearer {}", ours.issue(stranger, now).unwrap())),
+        ),
+        (
+            "another user's session",
+            Some(format!("Bearer {}", ours.issue(borrowed, now).unwrap())),
         ),
         ("unsigned", Some(format!("Bearer {unsigned}"))),
         ("another scheme", Some(format!("Basic {}", clinic.token))),

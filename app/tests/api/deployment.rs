@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::authority::Authority;
 use crate::cluster::{Cluster, PASSWORD};
+use crate::second_factor;
 use crate::waiting::until;
 
 /// Password of every user in the tests.
@@ -206,6 +207,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) metrics_address: SocketAddr,
     pub(crate) client: Client,
+    /// Unused recovery codes of the users with a second factor, by address.
+    recovery_codes: Mutex<BTreeMap<String, Vec<String>>>,
     child: Child,
     output: Arc<Mutex<String>>,
 }
@@ -237,6 +240,7 @@ impl Server {
             address,
             metrics_address,
             client: deployment.client(),
+            recovery_codes: Mutex::default(),
             child,
             output,
         };
@@ -270,18 +274,30 @@ impl Server {
         self.request(Method::PUT, path)
     }
 
+    /// Logs in, with a second factor where the role needs one: it is enrolled at the first login.
     pub(crate) async fn login(&self, email: &str) -> String {
-        let answer = self
-            .post("/api/auth/login")
-            .json(&json!({"email": email, "password": USER_PASSWORD}))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        answer.json::<Value>().await.unwrap()["access_token"]
-            .as_str()
+        let code = self
+            .recovery_codes
+            .lock()
             .unwrap()
-            .to_owned()
+            .get_mut(email)
+            .and_then(Vec::pop);
+        let mut body = json!({"email": email, "password": USER_PASSWORD});
+        if let Some(code) = code {
+            body["code"] = json!(code);
+        }
+        let answer = self.post("/api/auth/login").json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body: Value = answer.json().await.unwrap();
+        let token = body["access_token"].as_str().unwrap().to_owned();
+        if body["second_factor"] == "enrolment_required" {
+            let (_, codes) = second_factor::enrol(self, &token).await;
+            self.recovery_codes
+                .lock()
+                .unwrap()
+                .insert(email.to_owned(), codes);
+        }
+        token
     }
 
     pub(crate) async fn metrics(&self) -> String {

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Person, patient, problem};
+use crate::second_factor;
 
 const REASON: &str = "planted reason: unconscious in the emergency room";
 
@@ -189,6 +190,7 @@ async fn somebody_else_reviews_the_reason_once_and_nobody_their_own() {
         .execute(&mut superuser)
         .await
         .unwrap();
+    second_factor::enrol(&clinic.server, &doctor.token).await;
     let own = review(&doctor, json!("justified")).await;
     assert_eq!(own.status(), StatusCode::FORBIDDEN);
     assert_eq!(problem(own).await["code"], "another_person_needed");

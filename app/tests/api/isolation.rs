@@ -6,6 +6,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, patient, problem};
+use crate::second_factor;
 
 #[tokio::test]
 async fn a_foreign_patient_is_not_found_by_any_operation_and_looks_like_one_that_is_not_there() {
@@ -113,6 +114,41 @@ async fn row_level_security_alone_shows_a_patient_to_their_clinician_only() {
 }
 
 #[tokio::test]
+async fn in_a_callers_transaction_there_are_no_credentials_and_no_sessions_but_the_callers_own() {
+    let clinic = Clinic::open().await;
+    let other = clinic
+        .deployment
+        .create_user("grace@clinic.example.org", "clinician");
+    second_factor::enrol(&clinic.server, &clinic.token).await;
+    let reset = ["admin", "reset-password", "--email", "ada@clinic.example.org"];
+    assert!(clinic.deployment.run_as_owner(&reset, "").status.success());
+
+    let mut app = clinic.deployment.connect("medical_app").await;
+    let credentials = [
+        "SELECT count(*) FROM refresh_token",
+        "SELECT count(*) FROM user_totp",
+        "SELECT count(*) FROM recovery_code",
+        "SELECT count(*) FROM password_reset",
+    ];
+    let sessions = [
+        "SELECT count(*) FROM user_session",
+        "SELECT count(*) FROM live_session",
+    ];
+    for query in credentials.iter().chain(&sessions) {
+        assert!(count(&mut app, query).await > 0, "without a caller: {query}");
+    }
+    for (user, own) in [(clinic.doctor, 1), (other, 0)] {
+        as_caller(&mut app, user, "doctor").await;
+        for query in credentials {
+            assert_eq!(count(&mut app, query).await, 0, "{query}");
+        }
+        for query in sessions {
+            assert_eq!(count(&mut app, query).await, own, "{query}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
     let clinic = Clinic::open().await;
     let mut superuser = clinic.deployment.connect("postgres").await;
@@ -134,6 +170,10 @@ async fn every_table_forces_row_level_security_but_the_ones_without_patients() {
             "audit_tombstone",
             "audit_unsealed",
             "key_fingerprint",
+            // What its caller may see of user_session, and no table.
+            "live_session",
+            // Keyed hashes of addresses that were tried, known and unknown ones alike.
+            "login_attempt",
             "rate_limit"
         ]
     );

@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Deployment, Server, patient, run, write_random_key};
+use crate::second_factor;
 use crate::waiting::until;
 
 fn key(deployment: &Deployment, name: &str) -> PathBuf {
@@ -128,6 +129,54 @@ async fn a_rotation_that_is_killed_at_every_step_loses_nothing_and_ends_when_it_
             .await
             .contains(r#"phi_data_keys{state="active"} 5"#)
     );
+}
+
+#[tokio::test]
+async fn after_a_rotation_the_new_key_alone_opens_authenticator_apps_and_reasons_of_emergencies() {
+    let mut clinic = Clinic::open().await;
+    let id = clinic.admit("MRN-1").await["id"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let nurse = clinic.employ("nurse").await;
+    let auditor = clinic.employ("auditor").await;
+    clinic.give_emergency_access(nurse.id, id, "30 minutes").await;
+    let (secret, _) = second_factor::enrol(&clinic.server, &clinic.token).await;
+    clinic.server.terminate();
+    clinic.server.ended().await;
+    let deployment = &clinic.deployment;
+    exchange_keys(deployment);
+    let (status, report) = rotate(deployment, &["--run"]);
+    assert_eq!((status, &report["complete"]), (0, &json!(true)), "{report}");
+    let counts = [&report["rewrapped"], &report["wrappedByActive"]];
+    assert_eq!(counts, [&json!(3), &json!(3)], "{report}");
+    std::fs::remove_file(key(deployment, "phi-kek-previous")).unwrap();
+
+    let server = deployment.serve().await;
+    let code = second_factor::code(&secret, 30);
+    let answer = second_factor::login(&server, Some(&code)).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let open = server.get("/api/emergency-access").bearer_auth(&auditor.token);
+    let open: Value = open.send().await.unwrap().json().await.unwrap();
+    assert_eq!(open["items"][0]["reason"], "unconscious in the emergency room");
+}
+
+#[tokio::test]
+async fn a_rotation_passes_over_no_table_with_data_keys() {
+    let deployment = Deployment::new().await;
+    let mut superuser = deployment.connect("postgres").await;
+    let mut holders: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name::text FROM information_schema.columns
+         WHERE table_schema = 'public' AND column_name = 'kek_id' ORDER BY 1",
+    )
+    .fetch_all(&mut superuser)
+    .await
+    .unwrap();
+    holders.sort();
+    let mut rotated = medical_app::db::key_rotation::tables();
+    rotated.sort_unstable();
+    assert_eq!(holders, rotated);
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::deployment::{Clinic, Server, problem};
+use crate::deployment::{Clinic, Server, USER_PASSWORD, problem};
 
 /// Statuses of the answers, and how often each.
 async fn statuses(server: &Server, token: &str, requests: usize) -> BTreeMap<u16, usize> {
@@ -67,6 +67,37 @@ async fn attempts_to_log_in_are_counted_exactly_whichever_process_they_reach() {
     }
     for server in servers {
         assert_eq!(attempt(server).await, StatusCode::TOO_MANY_REQUESTS);
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_prove_an_identity_without_a_token_counts_as_an_attempt_of_the_address() {
+    // The clinic's own login was the first.
+    let clinic = Clinic::open_with(&[("RATE_LIMITS", "login.address=4/86400")]).await;
+    let attempts = [
+        ("/api/auth/refresh", json!({"refresh_token": "unknown"})),
+        (
+            "/api/auth/password-reset",
+            json!({"token": "unknown", "new_password": USER_PASSWORD}),
+        ),
+        (
+            "/api/auth/login",
+            json!({"email": "nobody@clinic.example.org", "password": USER_PASSWORD}),
+        ),
+    ];
+    let status = async |(path, body): &(&str, Value)| {
+        let answer = clinic.server.post(path).json(body).send().await.unwrap();
+        answer.status()
+    };
+    for attempt in &attempts {
+        assert_eq!(status(attempt).await, StatusCode::UNAUTHORIZED, "{attempt:?}");
+    }
+    for attempt in &attempts {
+        assert_eq!(
+            status(attempt).await,
+            StatusCode::TOO_MANY_REQUESTS,
+            "{attempt:?}"
+        );
     }
 }
 

@@ -10,21 +10,35 @@ fn seed() -> SecretKey {
     SecretKey::from_bytes(*b"seed-of-the-tests-0123456789abcd")
 }
 
+fn keys(seed: SecretKey) -> SigningKeys {
+    SigningKeys {
+        current: seed,
+        other: None,
+    }
+}
+
 fn authority() -> TokenAuthority {
-    TokenAuthority::new(&seed(), ISSUER, LIFETIME).unwrap()
+    TokenAuthority::new(&keys(seed()), ISSUER, LIFETIME).unwrap()
 }
 
 fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+fn bearer() -> Bearer {
+    Bearer {
+        user: UserId(Uuid::from_u128(3)),
+        session: SessionId(Uuid::from_u128(5)),
+    }
+}
+
 fn header() -> Value {
-    json!({"alg": "EdDSA", "typ": "at+jwt", "kid": authority().key_id})
+    json!({"alg": "EdDSA", "typ": "at+jwt", "kid": authority().public_keys()[0].kid})
 }
 
 fn claims() -> Value {
     json!({
-        "iss": ISSUER, "aud": AUDIENCE, "sub": Uuid::from_u128(3), "jti": Uuid::from_u128(4),
+        "iss": ISSUER, "aud": AUDIENCE, "sub": Uuid::from_u128(3), "sid": Uuid::from_u128(5), "jti": Uuid::from_u128(4),
         "iat": now(), "nbf": now(), "exp": now() + 60,
     })
 }
@@ -52,11 +66,10 @@ fn signed(header: &Value, claims: &Value) -> String {
 
 #[test]
 fn a_token_says_whom_it_was_issued_to() {
-    let user = Uuid::from_u128(3);
     let claims = authority()
-        .verify(&authority().issue(user, now()).unwrap())
+        .verify(&authority().issue(bearer(), now()).unwrap())
         .unwrap();
-    assert_eq!(claims.sub, user);
+    assert_eq!(claims.bearer(), bearer());
     assert_eq!(claims.exp - claims.iat, 900);
     assert_eq!(claims.iss, ISSUER);
 }
@@ -83,6 +96,7 @@ fn a_token_with_any_claim_wrong_or_missing_is_refused() {
         without(claims(), "iss"),
         without(claims(), "aud"),
         without(claims(), "sub"),
+        without(claims(), "sid"),
     ];
     for claims in wrong {
         let token = signed(&header(), &claims);
@@ -140,14 +154,14 @@ fn the_public_key_used_as_an_hmac_secret_signs_nothing() {
 
 #[test]
 fn a_token_signed_by_another_key_or_changed_or_mangled_is_refused() {
-    let other = TokenAuthority::new(&SecretKey::from_bytes([5; 32]), ISSUER, LIFETIME).unwrap();
+    let other = TokenAuthority::new(&keys(SecretKey::from_bytes([5; 32])), ISSUER, LIFETIME).unwrap();
     assert!(
         authority()
-            .verify(&other.issue(Uuid::from_u128(3), now()).unwrap())
+            .verify(&other.issue(bearer(), now()).unwrap())
             .is_err()
     );
 
-    let good = authority().issue(Uuid::from_u128(3), now()).unwrap();
+    let good = authority().issue(bearer(), now()).unwrap();
     let parts: Vec<_> = good.split('.').collect();
     let mangled = [
         String::new(),
@@ -168,4 +182,22 @@ fn a_token_signed_by_another_key_or_changed_or_mangled_is_refused() {
     for token in mangled {
         assert!(authority().verify(&token).is_err(), "accepted {token}");
     }
+}
+
+#[test]
+fn while_keys_change_tokens_of_both_are_accepted_and_the_current_one_signs() {
+    let (old, new) = (seed(), SecretKey::from_bytes([5; 32]));
+    let authority = authority();
+    let before = authority.issue(bearer(), now()).unwrap();
+    let changing = SigningKeys {
+        current: new.clone(),
+        other: Some(old),
+    };
+    assert!(authority.replace_keys(&changing).unwrap());
+    assert!(!authority.replace_keys(&changing).unwrap());
+    let after = authority.issue(bearer(), now()).unwrap();
+    assert!(authority.verify(&before).is_ok() && authority.verify(&after).is_ok());
+    assert_eq!(authority.public_keys().len(), 2);
+    assert!(authority.replace_keys(&keys(new)).unwrap());
+    assert!(authority.verify(&before).is_err() && authority.verify(&after).is_ok());
 }

@@ -12,6 +12,7 @@ use crate::db::DatabaseError;
 pub(super) enum Holder {
     Patient,
     EmergencyAccess,
+    Totp,
 }
 
 /// The data key of a row.
@@ -22,7 +23,15 @@ pub(super) struct HeldKey {
 }
 
 impl Holder {
-    pub(super) const ALL: [Self; 2] = [Self::Patient, Self::EmergencyAccess];
+    pub(super) const ALL: [Self; 3] = [Self::Patient, Self::EmergencyAccess, Self::Totp];
+
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::EmergencyAccess => "emergency_access",
+            Self::Totp => "user_totp",
+        }
+    }
 
     /// Locks the first rows after `after` whose key another key-encryption key than `active` wraps, at most `limit`.
     pub(super) async fn take(
@@ -58,6 +67,18 @@ impl Holder {
                 .fetch_all(connection)
                 .await
             }
+            Self::Totp => {
+                sqlx::query_as!(
+                    HeldKey,
+                    "SELECT user_id AS id, kek_id, data_key FROM user_totp
+                     WHERE kek_id <> $1 AND user_id > $2 ORDER BY user_id LIMIT $3 FOR NO KEY UPDATE",
+                    &active[..],
+                    after,
+                    limit
+                )
+                .fetch_all(connection)
+                .await
+            }
         };
         Ok(rows?)
     }
@@ -79,6 +100,12 @@ impl Holder {
             ),
             Self::EmergencyAccess => sqlx::query!(
                 "UPDATE emergency_access SET kek_id = $2, data_key = $3 WHERE id = $1",
+                id,
+                kek_id,
+                wrapped.sealed
+            ),
+            Self::Totp => sqlx::query!(
+                "UPDATE user_totp SET kek_id = $2, data_key = $3 WHERE user_id = $1",
                 id,
                 kek_id,
                 wrapped.sealed

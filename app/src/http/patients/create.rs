@@ -1,6 +1,5 @@
 //! `POST /api/patients`
 
-use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +9,7 @@ use super::representation::{PatientInput, PatientOutput};
 use crate::audit::RequestOrigin;
 use crate::db;
 use crate::db::idempotency::{self, Claim};
-use crate::domain::{Patient, PatientId, UserId};
+use crate::domain::{Bearer, Patient, PatientId};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Problem, ProblemCode};
 use crate::http::extract::{Authorised, AuthorisedBody};
@@ -46,7 +45,6 @@ use crate::policy::{Create, Patients, Read};
 )]
 pub async fn create(
     State(state): State<AppState>,
-    Extension(origin): Extension<RequestOrigin>,
     key: IdempotencyKey,
     AuthorisedBody {
         mut access,
@@ -59,9 +57,8 @@ pub async fn create(
         match idempotency::claim(&mut access.caller, &state.vault, &key, &body, id.0).await {
             Ok(Claim::New) => {}
             Ok(Claim::Repeated(created)) => {
-                let user = access.caller.user();
-                access.caller.abandon().await?;
-                return repeat(&state, user, origin, PatientId(created)).await;
+                let (bearer, origin) = access.caller.abandon().await?;
+                return repeat(&state, bearer, origin, PatientId(created)).await;
             }
             Ok(Claim::Different) => return refuse(access, ProblemCode::IdempotencyKeyReused.into()).await,
             Ok(Claim::InProgress) => return refuse(access, ProblemCode::RequestInProgress.into()).await,
@@ -91,11 +88,11 @@ async fn refuse(access: Authorised<Create<Patients>>, error: ApiError) -> Result
 /// Answers a request that was answered before. It is a read, and recorded as one.
 async fn repeat(
     state: &AppState,
-    user: UserId,
+    bearer: Bearer,
     origin: RequestOrigin,
     id: PatientId,
 ) -> Result<Response, ApiError> {
-    let mut access = Authorised::<Read<Patients>>::begin(state, user, origin).await?;
+    let mut access = Authorised::<Read<Patients>>::begin(state, bearer, origin).await?;
     access.caller.concerns(id.0);
     let found = db::patient::find(&mut access.caller, &state.vault, id).await;
     let answer = found
