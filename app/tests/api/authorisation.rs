@@ -11,9 +11,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Server, patient, problem};
+use crate::fhir::outcome;
 
 /// What anybody may call.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 8] = [
+    "/fhir/metadata",
     "/api/auth/login",
     "/livez",
     "/readyz",
@@ -107,6 +109,10 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
                 "{operation} with {name}"
             );
             assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+            if operation.contains(" /fhir/") {
+                assert_eq!(outcome(answer).await.0, "unauthenticated");
+                continue;
+            }
             let mut body = problem(answer).await;
             body["request_id"].take();
             bodies.push(body);
