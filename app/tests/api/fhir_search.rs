@@ -70,12 +70,8 @@ async fn next_links_lead_through_120_patients_and_their_audit_log_once_each() {
         for entry in page["entry"].as_array().into_iter().flatten() {
             let event = &entry["resource"];
             if event["subtype"][0]["code"] == "create" {
-                subjects.push(
-                    event["entity"][1]["what"]["reference"]
-                        .as_str()
-                        .unwrap()
-                        .to_owned(),
-                );
+                let subject = event["entity"][1]["what"]["reference"].as_str();
+                subjects.extend(subject.map(str::to_owned));
             }
         }
         next = link(&page, "next");
