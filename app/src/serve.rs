@@ -96,6 +96,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         passwords: PasswordVerifier::new()?,
         limits: limiter.clone(),
         places: Places::new(limits.in_flight),
+        public_url: server.public_url.clone(),
         proxies: limits.proxies,
         metrics: metrics.clone(),
         readiness: readiness.clone(),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{CallerTransaction, DatabaseError};
 use crate::crypto::{BlindIndex, DataKey, Location, PhiVault};
 use crate::domain::{DateOfBirth, Notes, Patient, PatientId, PatientRecord, PersonName, RecordNumber};
-use crate::policy::{Create, Field, List, Patients, Read, Relation, Search, Update};
+use crate::policy::{Create, Field, List, Patients, Privilege, Read, Relation, Search, Update};
 
 pub use shred::shred;
 pub use verify::{Opened, open_all};
@@ -163,6 +163,26 @@ pub async fn create(
 /// [`DatabaseError`].
 pub async fn find(
     caller: &mut CallerTransaction<Read<Patients>>,
+    vault: &PhiVault,
+    id: PatientId,
+) -> Result<Option<Patient>, DatabaseError> {
+    by_id(caller, vault, id).await
+}
+
+/// The same, for a search.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn find_by_id(
+    caller: &mut CallerTransaction<Search<Patients>>,
+    vault: &PhiVault,
+    id: PatientId,
+) -> Result<Option<Patient>, DatabaseError> {
+    by_id(caller, vault, id).await
+}
+
+async fn by_id<P: Privilege>(
+    caller: &mut CallerTransaction<P>,
     vault: &PhiVault,
     id: PatientId,
 ) -> Result<Option<Patient>, DatabaseError> {

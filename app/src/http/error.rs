@@ -45,6 +45,8 @@ pub enum ProblemCode {
     NotFound,
     /// The path does not know the method.
     MethodNotAllowed,
+    /// The answer is not offered in the format that the client asks for.
+    NotAcceptable,
     /// The body did not come in time.
     RequestTimeout,
     /// Another patient has this record number.
@@ -88,6 +90,7 @@ impl ProblemCode {
             | Self::SecondFactorEnrolmentRequired => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RecordNumberTaken
             | Self::RequestInProgress
@@ -119,6 +122,7 @@ impl ProblemCode {
             Self::AnotherPersonNeeded => "Somebody else has to do this.",
             Self::NotFound => "There is no such thing.",
             Self::MethodNotAllowed => "This path does not know the method.",
+            Self::NotAcceptable => "The answer is not offered in this format.",
             Self::RequestTimeout => "The request took too long to arrive.",
             Self::RecordNumberTaken => "Another patient has this record number.",
             Self::RequestInProgress => "A request with this Idempotency-Key is being answered; ask again.",
@@ -169,7 +173,7 @@ impl FieldFault {
 }
 
 /// A problem as it is sent (RFC 9457).
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// Identifies the kind of problem.
     #[serde(rename = "type")]
@@ -177,18 +181,18 @@ pub struct Problem {
     kind: String,
     /// What is wrong, for people.
     #[schema(max_length = 128)]
-    title: &'static str,
+    pub(super) title: &'static str,
     /// The status code, again.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What is wrong, for programs.
-    code: ProblemCode,
+    pub(super) code: ProblemCode,
     /// Members of the request that break rules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 64)]
-    errors: Vec<FieldFault>,
+    pub(super) errors: Vec<FieldFault>,
     /// Id of the request, to be found in the server's log.
-    request_id: Uuid,
+    pub(super) request_id: Uuid,
 }
 
 /// An error on its way to the client.
@@ -219,6 +223,14 @@ impl ApiError {
         Self {
             errors,
             ..ProblemCode::ValidationFailed.into()
+        }
+    }
+
+    /// The request cannot be read, for these faults.
+    pub fn malformed(errors: Vec<FieldFault>) -> Self {
+        Self {
+            errors,
+            ..ProblemCode::MalformedRequest.into()
         }
     }
 
@@ -339,7 +351,9 @@ impl IntoResponse for ApiError {
             errors: self.errors,
             request_id: current_request_id(),
         };
-        let mut response = (status, Json(problem)).into_response();
+        let mut response = (status, Json(&problem)).into_response();
+        // For those who give it another form.
+        response.extensions_mut().insert(problem);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

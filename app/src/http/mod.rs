@@ -9,6 +9,7 @@ mod client_certificate;
 mod emergency_access;
 mod error;
 mod extract;
+mod fhir;
 mod health;
 mod idempotency;
 mod load;

@@ -47,6 +47,7 @@ impl Modify for Security {
         (name = "emergency access", description = "Patients who are not in one's care, in an emergency"),
         (name = "users", description = "Accounts, for administrators"),
         (name = "audit", description = "Who did what, for auditors"),
+        (name = "fhir", description = "Patients and the audit log by FHIR R4 (4.0.1), to be read"),
         (name = "health", description = "Probes"),
     ),
 )]

@@ -12,9 +12,9 @@ use super::error::{ApiError, FieldFault};
 use crate::domain::Violation;
 
 /// Objects on a page when the client does not say.
-const DEFAULT_LIMIT: usize = 25;
+pub(super) const DEFAULT_LIMIT: usize = 25;
 /// Most objects on a page.
-const LARGEST_LIMIT: usize = 100;
+pub(super) const LARGEST_LIMIT: usize = 100;
 
 /// Which page.
 #[derive(Deserialize, IntoParams)]
@@ -37,6 +37,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// A page of at most `limit` objects.
+    pub(super) fn new(limit: usize, after: Option<Uuid>) -> Self {
+        Self { limit, after }
+    }
+
     /// Checks what was sent.
     ///
     /// # Errors
@@ -86,7 +91,8 @@ fn encode(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
-fn decode(cursor: &str) -> Option<Uuid> {
+/// The id in a cursor.
+pub(super) fn decode(cursor: &str) -> Option<Uuid> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     Uuid::from_slice(&bytes).ok()
 }

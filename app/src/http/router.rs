@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -15,8 +15,8 @@ use super::error::{ApiError, ProblemCode};
 use super::openapi::Frame;
 use super::state::AppState;
 use super::{
-    audit_events, auth, care_team, emergency_access, health, idempotency, metrics, middleware, patients,
-    rate_limit, retry, trace_context, users,
+    audit_events, auth, care_team, emergency_access, fhir, health, idempotency, metrics, middleware,
+    patients, rate_limit, retry, trace_context, users,
 };
 use crate::config::Origin;
 
@@ -33,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .merge(emergency_access::routes())
         .merge(users::routes())
         .merge(audit_events::routes())
+        .merge(fhir::routes())
 }
 
 /// The API, ready to serve.
@@ -47,6 +48,7 @@ pub fn api(state: AppState, own: &Origin, origins: &[Origin]) -> Router {
         .layer(cors(origins))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), middleware::observe))
+        .layer(from_fn(fhir::problems_as_outcomes))
         .with_state(state)
 }
 

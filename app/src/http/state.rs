@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 
 use super::load::Places;
-use crate::config::{SessionLimits, TrustedProxies};
+use crate::config::{Origin, SessionLimits, TrustedProxies};
 use crate::crypto::{AuditKey, PasswordVerifier, PhiVault, TokenAuthority};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -30,6 +30,8 @@ pub struct Parts {
     pub limits: Arc<RateLimiter>,
     /// Places for requests.
     pub places: Places,
+    /// Origin of the API as its clients see it.
+    pub public_url: Origin,
     /// Proxies in front.
     pub proxies: TrustedProxies,
     /// Metrics.

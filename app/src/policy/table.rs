@@ -80,7 +80,7 @@ pub const TABLE: &[Rule] = {
         rule(Role::Receptionist, Kind::Patient, LOOK, ANY, DEMOGRAPHICS),
         rule(Role::Receptionist, Kind::Patient, &[Update], ANY, DEMOGRAPHICS),
         rule(Role::Patient, Kind::Patient, LOOK, &[Own], RECORD),
-        rule(Role::Auditor, Kind::AuditEvent, &[List], ANY, &[]),
+        rule(Role::Auditor, Kind::AuditEvent, &[Read, List], ANY, &[]),
         rule(Role::Auditor, Kind::EmergencyAccess, &[List], ANY, &[]),
         rule(Role::Auditor, Kind::EmergencyAccess, &[Review], &[None], &[]),
         rule(Role::Administrator, Kind::EmergencyAccess, &[List], ANY, &[]),

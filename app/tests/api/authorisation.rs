@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::deployment::{Clinic, Server, patient, problem};
+use crate::fhir::outcome;
 use crate::sessions::session_of;
 
 /// What anybody may call.
-const PUBLIC: [&str; 10] = [
+const PUBLIC: [&str; 11] = [
     "/.well-known/jwks.json",
+    "/fhir/metadata",
     "/api/auth/login",
     "/api/auth/password-reset",
     "/api/auth/refresh",
@@ -127,6 +129,10 @@ async fn every_operation_but_the_public_ones_is_401_without_a_good_token_and_alw
                 "{operation} with {name}"
             );
             assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+            if operation.contains(" /fhir/") {
+                assert_eq!(outcome(answer).await.0, "unauthenticated");
+                continue;
+            }
             let mut body = problem(answer).await;
             body["request_id"].take();
             bodies.push(body);

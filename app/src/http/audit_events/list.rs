@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::db::audit_log::{self, LoggedEvent};
+use crate::audit::Row;
+use crate::db::audit_log;
 use crate::domain::Violation;
 use crate::http::error::{ApiError, FieldFault, Problem};
 use crate::http::extract::Authorised;
@@ -83,18 +84,18 @@ pub struct AuditEventOutput {
     client_address: Option<String>,
 }
 
-impl From<LoggedEvent> for AuditEventOutput {
-    fn from(event: LoggedEvent) -> Self {
+impl From<Row> for AuditEventOutput {
+    fn from(event: Row) -> Self {
         Self {
             sequence: event.sequence,
             occurred_at: event.occurred_at,
-            actor_id: event.actor,
+            actor_id: event.actor_id,
             actor_role: event.actor_role,
             action: event.action,
             resource: event.resource,
             resource_ids: event.resource_ids,
             outcome: event.outcome,
-            request_id: event.request,
+            request_id: event.request_id,
             client_address: event.client_address,
         }
     }
