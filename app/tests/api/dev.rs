@@ -17,6 +17,8 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
 /// With this variable the tour is written into the document instead of being compared with it.
 const WRITE: &str = "WRITE_API_TOUR";
 const BEGIN: &str = "<!-- tour: begin -->\n";
+/// Header fields whose values depend on the time.
+const VARYING: [&str; 3] = ["date: ", "content-length: ", "ratelimit: "];
 const END: &str = "<!-- tour: end -->";
 
 /// A temporary directory that PostgreSQL's own user can get through, too.
@@ -176,7 +178,7 @@ async fn every_line_of_the_tour_works_as_printed_and_the_documentation_shows_wha
             line.status
         );
         document.push_str(&format!(
-            "{}:\n\n```console\n$ {}\n{}\n```\n\n",
+            "### {}\n\n```console\n$ {}\n{}\n```\n\n",
             line.title,
             places.settle(&line.command),
             places.settle(printed.trim())
@@ -235,7 +237,7 @@ impl Places {
         }
         let lines: Vec<_> = text
             .lines()
-            .filter(|line| !line.starts_with("date: ") && !line.starts_with("content-length: "))
+            .filter(|line| !VARYING.iter().any(|header| line.starts_with(header)))
             .map(|line| self.words(line))
             .collect();
         lines.join("\n")
@@ -269,17 +271,11 @@ impl Places {
         if word.parse::<jiff::Timestamp>().is_ok() {
             return "2026-01-01T00:00:00Z".to_owned();
         }
-        let is_random = |word: &str| {
-            word.len() >= 22
-                && word.contains(|c: char| c.is_ascii_uppercase())
-                && word.contains(|c: char| c.is_ascii_lowercase())
-                && word.contains(|c: char| c.is_ascii_digit())
-        };
-        if is_random(word) {
-            "…".to_owned()
-        } else {
-            word.to_owned()
+        // Tokens and cursors are the only long words with capitals.
+        if word.len() >= 22 && word.contains(|c: char| c.is_ascii_uppercase()) {
+            return "…".to_owned();
         }
+        word.to_owned()
     }
 }
 
@@ -372,24 +368,20 @@ fn where_patients_are_real_it_does_nothing() {
 fn every_problem_code_is_documented_and_no_other() {
     let description = include_str!("../../openapi.json");
     let description: Value = serde_json::from_str(description).unwrap();
-    let codes = description["components"]["schemas"]["ProblemCode"].to_string();
+    let mut known: Vec<_> = description["components"]["schemas"]["ProblemCode"]["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|code| code.as_str().unwrap())
+        .collect();
     let text = std::fs::read_to_string(DOCUMENT).unwrap();
     let (_, section) = text.split_once("## Problems").unwrap();
     let section = section.split("\n## ").next().unwrap();
-    let documented: Vec<_> = section
+    let mut documented: Vec<_> = section
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .collect();
-    for code in &documented {
-        assert!(
-            codes.contains(&format!("\"{code}\"")),
-            "there is no problem {code}"
-        );
-    }
-    let known = codes.matches("\"const\":").count().max(
-        description["components"]["schemas"]["ProblemCode"]["enum"]
-            .as_array()
-            .map_or(0, Vec::len),
-    );
-    assert_eq!(documented.len(), known, "{codes}");
+    known.sort_unstable();
+    documented.sort_unstable();
+    assert_eq!(documented, known);
 }

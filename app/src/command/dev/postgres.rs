@@ -34,8 +34,8 @@ const DATABASE: &str = "app";
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest time for it to start.
 const LONGEST_START: Duration = Duration::from_mins(1);
-/// Longest time for it to end.
-const LONGEST_END: Duration = Duration::from_secs(10);
+/// Longest time for it to end; when it is being made, that is finished first.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 /// The directory of PostgreSQL's programs.
 ///

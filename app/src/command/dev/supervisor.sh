@@ -17,7 +17,8 @@ exec 3<&0
 (
     read -r _ <&3 || true
     : >ended
-    kill -QUIT "$postgres"
+    # One that has just begun ignores it.
+    while kill -QUIT "$postgres" 2>/dev/null; do sleep 0.1; done
 ) &
 watcher=$!
 wait "$postgres" || true
