@@ -21,11 +21,11 @@ const BEGIN: &str = "<!-- tour: begin -->\n";
 const VARYING: [&str; 3] = ["date: ", "content-length: ", "ratelimit: "];
 const END: &str = "<!-- tour: end -->";
 
-/// A temporary directory that PostgreSQL's own user can get through, too.
+/// A temporary directory with the rights of /tmp: PostgreSQL's own user makes and removes files, too.
 fn surroundings() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o1777)).unwrap();
     directory
 }
 
