@@ -44,7 +44,7 @@ pub struct Dev {
     /// Directory of PostgreSQL's programs; when absent the newest below /usr/lib/postgresql, or those in PATH.
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "database_url")]
     postgres_programs: Option<PathBuf>,
-    /// An empty database to use instead of a temporary one, postgres://OWNER@HOST/NAME, its password in PGPASSWORD; when
+    /// An empty database to use instead of a temporary one, `postgres://OWNER@HOST/NAME`, its password in PGPASSWORD; when
     /// absent `DATABASE_URL`. What is written stays there.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
@@ -123,13 +123,12 @@ fn how_it_ended(end: Result<Result<(), ServeError>, JoinError>) -> Result<(), Fa
 async fn start(dev: &Dev, directory: &Directory, running: &mut Running) -> Result<(), Failure> {
     let port = choose_port(dev.port)?;
     let metrics_port = free_port()?;
-    let database = match existing::chosen(dev)? {
-        Some(existing) => step("Looking at the database", existing.prepare(directory)).await?,
-        None => {
-            let programs = postgres::programs(dev.postgres_programs.as_deref())?;
-            let postgres = running.postgres.insert(Postgres::launch(directory, programs)?);
-            step("Starting PostgreSQL", postgres.prepare(directory)).await?
-        }
+    let database = if let Some(existing) = existing::chosen(dev)? {
+        step("Looking at the database", existing.prepare(directory)).await?
+    } else {
+        let programs = postgres::programs(dev.postgres_programs.as_deref())?;
+        let postgres = running.postgres.insert(Postgres::launch(directory, programs)?);
+        step("Starting PostgreSQL", postgres.prepare(directory)).await?
     };
     let variables = directory.variables(&database, port, metrics_port)?;
     let ours = Ours::new(variables, &database)?;

@@ -1,6 +1,7 @@
 //! `medical-app dev`: what it prints works as it is printed, and nothing is left of it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -9,8 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::cluster::free_port;
-use crate::deployment::run;
+use crate::cluster::{Cluster, PASSWORD, free_port};
+use crate::deployment::{ClusterRef, Deployment, run};
 use crate::waiting::until;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
@@ -50,8 +51,12 @@ struct Dev {
 impl Dev {
     async fn start(arguments: &[&str]) -> Self {
         let temporary = surroundings();
+        Self::of(dev(temporary.path(), arguments), temporary).await
+    }
+
+    async fn of(mut command: Command, temporary: TempDir) -> Self {
         let output = temporary.path().join("output");
-        let child = dev(temporary.path(), arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(std::fs::File::create(&output).unwrap())
             .spawn()
@@ -177,12 +182,14 @@ async fn every_line_of_the_tour_works_as_printed_and_the_documentation_shows_wha
             line.title,
             line.status
         );
-        document.push_str(&format!(
+        write!(
+            document,
             "### {}\n\n```console\n$ {}\n{}\n```\n\n",
             line.title,
             places.settle(&line.command),
             places.settle(printed.trim())
-        ));
+        )
+        .unwrap();
     }
 
     // Who takes part, and what they must not see.
@@ -331,6 +338,62 @@ async fn a_signal_while_it_starts_leaves_nothing_either_and_neither_does_its_sud
             dev.assert_nothing_is_left();
         }
     }
+}
+
+#[tokio::test]
+async fn a_database_that_is_there_already_is_used_when_it_is_empty_and_confirmed_and_is_kept() {
+    let deployment = Deployment::unmigrated(ClusterRef::Shared(Cluster::shared().await)).await;
+    let name = deployment.database.as_str();
+    let url = format!(
+        "postgres://medical_owner@localhost:{}/{name}?sslrootcert={}",
+        deployment.cluster.port,
+        deployment.cluster.directory.join("ca.crt").display()
+    );
+    let password = deployment.directory.path().join("password");
+    let serving = ["--serving-password-file", password.to_str().unwrap()];
+    let confirmed = ["--confirm-database", name];
+    let temporary = surroundings();
+    let command = |arguments: &[&[&str]]| {
+        let mut command = dev(temporary.path(), &arguments.concat());
+        command.env("DATABASE_URL", &url).env("PGPASSWORD", PASSWORD);
+        command
+    };
+    let refused = |arguments: &[&[&str]]| {
+        let output = run(command(arguments), "");
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains(PASSWORD), "{said}");
+        said
+    };
+    let said = refused(&[]);
+    assert!(said.contains(&format!("add --confirm-database {name}")), "{said}");
+    // The role serves others on this server, so that its password is not changed.
+    let said = refused(&[&confirmed]);
+    assert!(said.contains("--serving-password-file"), "{said}");
+    let in_arguments = url.replace("medical_owner@", "medical_owner:hunter2@");
+    let said = refused(&[&["--database-url", &in_arguments], &confirmed]);
+    assert!(said.contains("PGPASSWORD") && !said.contains("hunter2"), "{said}");
+
+    let mut serving_dev = Dev::of(command(&[&confirmed, &serving]), surroundings()).await;
+    assert!(shell(&tour(&serving_dev.printed)[0].command).status.success());
+    assert!(
+        serving_dev
+            .printed
+            .contains("The database keeps what was written")
+    );
+    assert_eq!(serving_dev.end("-INT").await, 0);
+    let count = async || -> i64 {
+        let mut superuser = deployment.connect("postgres").await;
+        sqlx::query_scalar("SELECT count(*) FROM patient")
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap()
+    };
+    assert_eq!(count().await, 3);
+    let said = refused(&[&confirmed, &serving]);
+    assert!(said.contains("is not empty, and nothing was changed"), "{said}");
+    assert_eq!(count().await, 3);
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
 #[test]

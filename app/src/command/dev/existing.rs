@@ -1,6 +1,7 @@
 //! A database that is there already. It has to be empty, and its name has to be confirmed; nothing in it is ever taken
 //! away.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
@@ -69,7 +70,7 @@ fn read(text: &str, confirmed: Option<&str>) -> Result<Existing, String> {
     let decoded = |text: &str| {
         percent_decode_str(text)
             .decode_utf8()
-            .map(|text| text.into_owned())
+            .map(Cow::into_owned)
             .map_err(|_| format!("is not UTF-8; {form}"))
     };
     let name = decoded(url.path().trim_start_matches('/'))?;

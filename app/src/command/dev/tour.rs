@@ -122,18 +122,33 @@ fn body(method: &str, body: &serde_json::Value) -> String {
     format!("-X {method} -H 'Content-Type: application/json' -d '{body}'")
 }
 
+fn path(id: &str) -> String {
+    format!("/api/patients/{id}")
+}
+
 fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<Line>, Failure> {
     let mut tour = Lines {
         place,
         lines: Vec::new(),
     };
-    let Patients {
-        first,
-        second,
-        foreign,
-    } = patients;
-    let patient = |id: &str| format!("/api/patients/{id}");
-    let radiologist = &named(users, "radiologist")?.id;
+    records(&mut tour, patients);
+    care(&mut tour, patients, named(users, "radiologist")?);
+    other_roles(&mut tour, patients);
+    let metrics = tour.file("metrics.txt");
+    tour.add(
+        "What is counted",
+        200,
+        format!(
+            "curl -sS -w '%{{http_code}}\\n' -o {metrics} http://localhost:{}/metrics && grep ^auth_logins_total {metrics}",
+            place.metrics_port
+        ),
+    );
+    Ok(tour.lines)
+}
+
+/// What a doctor does with records.
+fn records(tour: &mut Lines<'_>, patients: &Patients) {
+    let patient = path(&patients.first);
     let admitted = body("POST", &record("DEMO-4", "Four", "2001-01-31"));
     let changed = record("DEMO-1", "One", "1958-03-14");
 
@@ -159,7 +174,7 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         200,
         "doctor",
         "-i",
-        &patient(first),
+        &patient,
     );
     let with_key = format!("-H 'Idempotency-Key: \"tour-1\"' {admitted}");
     tour.request("Admit a patient", 201, "doctor", &with_key, "/api/patients");
@@ -183,21 +198,21 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         200,
         "doctor",
         &update,
-        &patient(first),
+        &patient,
     );
     tour.request(
         "Change that version again: it is not the newest any more",
         412,
         "doctor",
         &update,
-        &patient(first),
+        &patient,
     );
     tour.request(
         "Change without saying which version",
         428,
         "doctor",
         &body("PUT", &changed),
-        &patient(first),
+        &patient,
     );
     let invalid = body(
         "POST",
@@ -218,10 +233,13 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         &search,
         "/api/patients/search",
     );
+}
 
-    let team = format!("{}/care-team", patient(first));
+/// Who cares for whom, and what happens in an emergency.
+fn care(tour: &mut Lines<'_>, patients: &Patients, radiologist: &User) {
+    let team = format!("{}/care-team", path(&patients.first));
     tour.request("Who cares for a patient", 200, "doctor", "", &team);
-    let member = format!("{team}/{radiologist}");
+    let member = format!("{team}/{}", radiologist.id);
     tour.request("Bring a radiologist in", 204, "doctor", "-X PUT", &member);
     tour.request("Take the radiologist out", 204, "doctor", "-X DELETE", &member);
 
@@ -230,7 +248,7 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         404,
         "doctor",
         "",
-        &patient(foreign),
+        &path(&patients.foreign),
     );
     let emergency = body(
         "POST",
@@ -241,16 +259,20 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         201,
         "doctor",
         &emergency,
-        &format!("{}/emergency-access", patient(foreign)),
+        &format!("{}/emergency-access", path(&patients.foreign)),
     );
     tour.request(
         "Now the patient can be read, and each time is recorded",
         200,
         "doctor",
         "",
-        &patient(foreign),
+        &path(&patients.foreign),
     );
+}
 
+/// What others may do.
+fn other_roles(tour: &mut Lines<'_>, patients: &Patients) {
+    let (first, second) = (path(&patients.first), path(&patients.second));
     tour.login("Log in as the nurse", "nurse");
     let older = body("PUT", &record("DEMO-1", "One", "1957-03-14"));
     tour.request(
@@ -258,14 +280,14 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         403,
         "nurse",
         &format!("-H 'If-Match: \"2\"' {older}"),
-        &patient(first),
+        &first,
     );
     tour.request(
         "A patient who is not in the nurse's care",
         404,
         "nurse",
         "",
-        &patient(second),
+        &second,
     );
     tour.login("Log in as the receptionist", "receptionist");
     tour.request(
@@ -273,7 +295,7 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         200,
         "receptionist",
         "",
-        &patient(second),
+        &second,
     );
     tour.login("Log in as the patient", "patient");
     tour.request(
@@ -284,7 +306,7 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         "/api/patients",
     );
     tour.login("Log in as the auditor", "auditor");
-    tour.request("An auditor sees no patient", 403, "auditor", "", &patient(first));
+    tour.request("An auditor sees no patient", 403, "auditor", "", &first);
     tour.request(
         "The auditor reviews emergency accesses",
         200,
@@ -299,15 +321,4 @@ fn lines(place: &Place<'_>, users: &[User], patients: &Patients) -> Result<Vec<L
         "",
         "/api/audit-events?before=2",
     );
-
-    let metrics = tour.file("metrics.txt");
-    tour.add(
-        "What is counted",
-        200,
-        format!(
-            "curl -sS -w '%{{http_code}}\\n' -o {metrics} http://localhost:{}/metrics && grep ^auth_logins_total {metrics}",
-            place.metrics_port
-        ),
-    );
-    Ok(tour.lines)
 }
