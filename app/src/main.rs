@@ -58,6 +58,10 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Config),
+    /// Serve everything on this machine with synthetic data, until Ctrl-C: a temporary PostgreSQL, keys, a certificate,
+    /// users of every role, patients, and a tour of commands to try.
+    #[cfg(feature = "dev")]
+    Dev(command::dev::Dev),
 }
 
 #[derive(Subcommand)]
@@ -193,6 +197,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Settings::read(&source)?;
             print("The configuration is complete.\n")
         }
+        #[cfg(feature = "dev")]
+        Command::Dev(dev) => runtime()?.block_on(command::dev::run(&dev)),
     }
 }
 

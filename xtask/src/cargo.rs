@@ -52,7 +52,8 @@ pub(crate) fn build(
     let mut compiled = false;
     let mut run = cargo(places).args(["build", "--message-format=json-render-diagnostics"]);
     if profile == Profile::Release {
-        run = run.arg("--release");
+        // What is for developers' machines, such as `medical-app dev`, is not in an image.
+        run = run.args(["--release", "--no-default-features"]);
     }
     let messages = run
         .args(packages.iter().flat_map(|package| ["--package", *package]))

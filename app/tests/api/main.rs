@@ -20,6 +20,8 @@ mod care_team;
 mod cluster;
 mod commands;
 mod deployment;
+#[cfg(feature = "dev")]
+mod dev;
 mod edge;
 mod emergency_access;
 mod fhir;

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The beginnings of lines that cannot be run here, each with the reason, or the test that runs them.
-const NOT_RUN_HERE: [(&str, &str); 5] = [
+const NOT_RUN_HERE: [(&str, &str); 6] = [
     ("cargo xtask up", "made what this test runs in"),
     ("cargo xtask test", "runs this test"),
     (
@@ -30,6 +30,10 @@ const NOT_RUN_HERE: [(&str, &str); 5] = [
     (
         "kubectl apply --server-side -f manifests/install.yaml",
         "install_manifest::the_manifest_is_applied_as_a_whole_and_again_without_a_change",
+    ),
+    (
+        "cargo run -p medical-app -- dev",
+        "dev::every_line_of_the_tour_works_as_printed_and_the_documentation_shows_what_it_prints",
     ),
 ];
 
@@ -197,6 +201,7 @@ fn a_line_that_is_not_run_here_is_in_the_readme_and_has_a_test_of_its_own_where_
     let tests = [
         include_str!("z_disruptions.rs"),
         include_str!("../control_plane/install_manifest.rs"),
+        include_str!("../../../app/tests/api/dev.rs"),
     ]
     .concat();
     let commands = readme().concat();
