@@ -1,24 +1,20 @@
 //! How long a deployment that failed waits before it is tried again, each for itself.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use crate::store::Owner;
+use crate::{per_deployment::PerDeployment, store::Owner};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(5);
 
 /// Failures in a row, by deployment.
 #[derive(Default)]
-pub struct Backoff(Mutex<HashMap<Owner, u32>>);
+pub struct Backoff(PerDeployment<u32>);
 
 impl Backoff {
     /// One more failure: how long to wait. Doubles from one second to five minutes.
     pub fn failed(&self, owner: &Owner) -> Duration {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.0.lock();
         let count = failures.entry(owner.clone()).or_default();
         let wait = FIRST.saturating_mul(2_u32.saturating_pow(*count)).min(LONGEST);
         *count = count.saturating_add(1);
@@ -27,10 +23,7 @@ impl Backoff {
 
     /// It succeeded, or is gone.
     pub fn reset(&self, owner: &Owner) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(owner);
+        self.0.forget(owner);
     }
 }
 

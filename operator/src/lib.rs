@@ -12,6 +12,7 @@
 //! | [`kinds`] | THE registry of child kinds: watches, apply order, prune, the ClusterRole |
 //! | [`watches`], [`store`], [`view`] | observe: watches feed the store with views of the children |
 //! | [`reconcile`] | the pass over one deployment and its steps |
+//! | [`per_deployment`] | what is remembered of each deployment until it is gone |
 //! | [`build`] | one file per built kind, pure |
 //! | [`secrets`], [`tls`] | how the values of Secrets are made |
 //! | [`cnpg`] | the part of CloudNativePG's types that is written here |
@@ -29,6 +30,7 @@ pub mod events;
 pub mod kinds;
 pub mod lease;
 pub mod metrics;
+pub mod per_deployment;
 pub mod rbac;
 pub mod reconcile;
 pub mod secrets;

@@ -3,7 +3,7 @@
 //! Whole objects are not kept: a thousand deployments fit into little memory, and no Secret value stays in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use kube::{ResourceExt, core::DynamicObject};
 use medical_crds::names::{LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::{kinds::Kind, tls::CertificateFacts};
+use crate::kinds::Kind;
 
 mod pod;
+mod secret;
 
 pub use pod::{PodView, Termination};
+pub use secret::{SecretView, checksum};
 
 /// A child object as it was last seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,20 +143,6 @@ impl JobView {
     }
 }
 
-/// A Secret, without its values.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SecretView {
-    /// Keys that hold a value.
-    pub keys: BTreeSet<String>,
-    /// Keyed by nothing, of all values: changes when a value does. Values have at least 128 random bits, so that it tells
-    /// nothing about them.
-    pub checksum: String,
-    /// Facts of the certificate in `tls.crt` or `ca.crt`.
-    pub certificate: Option<Box<CertificateFacts>>,
-    /// Whether the password inside `uri` is the one in `password`; true when there is no `uri`.
-    pub uri_matches: bool,
-}
-
 /// A `HorizontalPodAutoscaler`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AutoscalerView {
@@ -185,7 +172,7 @@ impl View {
             Kind::Deployment => Detail::Deployment(deployment(object)),
             Kind::Cluster => Detail::Cluster(Box::new(cluster(object))),
             Kind::Job => Detail::Job(job(object)),
-            Kind::Secret => Detail::Secret(secret(object)),
+            Kind::Secret => Detail::Secret(SecretView::of(object)),
             Kind::HorizontalPodAutoscaler => Detail::Autoscaler(AutoscalerView {
                 conditions: conditions(&object.data),
                 desired: number(&object.data, "/status/desiredReplicas"),
@@ -368,53 +355,6 @@ fn job(object: &DynamicObject) -> JobView {
     }
 }
 
-/// SHA-256 of a Secret's data, as hexadecimal digits. `salt` keeps values that could be guessed from being tried out.
-pub fn checksum<'a>(salt: &[u8], data: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
-    let mut hash = Sha256::new();
-    hash.update(salt);
-    for (key, value) in data {
-        hash.update(key.as_bytes());
-        hash.update([0]);
-        hash.update(value);
-        hash.update([0]);
-    }
-    hex::encode(hash.finalize())
-}
-
-fn secret(object: &DynamicObject) -> SecretView {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let encoded: BTreeMap<&str, &str> = object
-        .data
-        .get("data")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
-        .collect();
-    let decode = |key: &str| encoded.get(key).and_then(|value| STANDARD.decode(value).ok());
-    let certificate = decode("tls.crt")
-        .or_else(|| decode("ca.crt"))
-        .and_then(|pem| CertificateFacts::of(&pem))
-        .map(Box::new);
-    let uri_matches = match (decode("uri"), decode("password")) {
-        (Some(uri), Some(password)) => {
-            let needle = [b":".as_slice(), &password, b"@"].concat();
-            uri.windows(needle.len()).any(|window| window == needle)
-        }
-        _ => true,
-    };
-    SecretView {
-        keys: encoded
-            .iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(key, _)| (*key).to_owned())
-            .collect(),
-        checksum: checksum(b"", encoded.iter().map(|(key, value)| (*key, value.as_bytes()))),
-        certificate,
-        uri_matches,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -482,36 +422,5 @@ mod tests {
                 ..
             })
         ));
-    }
-
-    #[test]
-    fn a_secret_is_seen_by_its_keys_and_a_checksum_but_no_value() {
-        let secret = |password: &str, uri: &str| {
-            object(
-                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
-                "data": {"password": password, "uri": uri}}),
-            )
-        };
-        // hunter22 and postgresql://u:hunter22@h/d in base64
-        let view = View::of(
-            Kind::Secret,
-            &secret("aHVudGVyMjI=", "cG9zdGdyZXNxbDovL3U6aHVudGVyMjJAaC9k"),
-        );
-        assert!(!format!("{view:?}").contains("hunter22") && !format!("{view:?}").contains("aHVudGVyMjI"));
-        let Detail::Secret(seen) = &view.detail else {
-            panic!("a Secret")
-        };
-        assert!(seen.uri_matches);
-        // another password, the uri as before
-        let Detail::Secret(changed) = View::of(
-            Kind::Secret,
-            &secret("b3RoZXI=", "cG9zdGdyZXNxbDovL3U6aHVudGVyMjJAaC9k"),
-        )
-        .detail
-        else {
-            panic!("a Secret")
-        };
-        assert!(!changed.uri_matches);
-        assert_ne!(changed.checksum, seen.checksum);
     }
 }

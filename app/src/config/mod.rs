@@ -186,18 +186,20 @@ impl OwnerSettings {
     /// All [`Faults`] at once.
     pub fn read(source: &Source) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let environment = Environment::read(source, &mut faults);
-        let assumed = environment.unwrap_or(Environment::Production);
-        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
-        let database = DatabaseSettings::read(source, assumed, &mut faults);
-        let settings = (|| {
-            Some(Self {
-                environment: environment?,
-                telemetry: telemetry?,
-                database: database?,
-            })
-        })();
+        let settings = Self::collect(source, &mut faults);
         faults.or(settings)
+    }
+
+    fn collect(source: &Source, faults: &mut Faults) -> Option<Self> {
+        let environment = Environment::read(source, faults);
+        let assumed = environment.unwrap_or(Environment::Production);
+        let telemetry = TelemetrySettings::read(source, assumed, faults);
+        let database = DatabaseSettings::read(source, assumed, faults);
+        Some(Self {
+            environment: environment?,
+            telemetry: telemetry?,
+            database: database?,
+        })
     }
 }
 
@@ -218,16 +220,13 @@ impl AuditSettings {
     /// All [`Faults`] at once.
     pub fn read(source: &Source) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let environment = Environment::read(source, &mut faults);
-        let assumed = environment.unwrap_or(Environment::Production);
-        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
-        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let base = OwnerSettings::collect(source, &mut faults);
         let audit_key = keys::read_audit_key(source, &mut faults);
         let settings = (|| {
-            environment?;
+            let base = base?;
             Some(Self {
-                telemetry: telemetry?,
-                database: database?,
+                telemetry: base.telemetry,
+                database: base.database,
                 audit_key: audit_key?,
             })
         })();
@@ -253,16 +252,13 @@ impl MaintenanceSettings {
     /// All [`Faults`] at once.
     pub fn read(source: &Source) -> Result<Self, Faults> {
         let mut faults = Faults::default();
-        let environment = Environment::read(source, &mut faults);
-        let assumed = environment.unwrap_or(Environment::Production);
-        let telemetry = TelemetrySettings::read(source, assumed, &mut faults);
-        let database = DatabaseSettings::read(source, assumed, &mut faults);
+        let base = OwnerSettings::collect(source, &mut faults);
         let keys = KeySettings::read(source, &mut faults);
         let settings = (|| {
-            environment?;
+            let base = base?;
             Some(Self {
-                telemetry: telemetry?,
-                database: database?,
+                telemetry: base.telemetry,
+                database: base.database,
                 keys: keys?,
             })
         })();

@@ -1,9 +1,6 @@
 //! Writes a planned child, when it differs from what was written before or somebody changed it since.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use kube::{
     Api, Client, ResourceExt,
@@ -16,6 +13,7 @@ use serde_json::{Value, json};
 use super::plan::Child;
 use crate::{
     kinds::Kind,
+    per_deployment::PerDeployment,
     store::Owner,
     view::{Detail, View, hash_of},
 };
@@ -30,11 +28,11 @@ type Written = HashMap<(Kind, String), (u64, u64)>;
 
 /// Remembers what was written, so that a pass that changes nothing asks nothing.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<Owner, Written>>);
+pub struct Memory(PerDeployment<Written>);
 
 impl Memory {
     fn is_current(&self, owner: &Owner, child: &Child, hash: u64, view: &View) -> bool {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.0.lock();
         memory
             .get(owner)
             .and_then(|written| written.get(&(child.kind, child.name.clone())))
@@ -42,7 +40,7 @@ impl Memory {
     }
 
     fn remember(&self, owner: &Owner, child: &Child, hash: u64, view: &View) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.0.lock();
         memory
             .entry(owner.clone())
             .or_default()
@@ -51,10 +49,7 @@ impl Memory {
 
     /// Forgets a deployment that is gone.
     pub fn forget(&self, owner: &Owner) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(owner);
+        self.0.forget(owner);
     }
 }
 

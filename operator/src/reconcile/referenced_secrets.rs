@@ -4,10 +4,7 @@
 //! The watch tells versions only. A Secret is read once for each version, and nothing of it is kept but a salted checksum
 //! and the names of its keys.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
@@ -18,6 +15,7 @@ use super::{
 };
 use crate::{
     kinds::Kind,
+    per_deployment::PerDeployment,
     store::{Owner, Store},
     view::checksum,
 };
@@ -37,17 +35,17 @@ struct Content {
 
 /// What was read, by deployment and name.
 #[derive(Default)]
-pub struct SecretMemory(Mutex<HashMap<Owner, BTreeMap<String, Read>>>);
+pub struct SecretMemory(PerDeployment<BTreeMap<String, Read>>);
 
 impl SecretMemory {
     fn recall(&self, owner: &Owner, name: &str, version: Option<&String>) -> Option<Read> {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.0.lock();
         let read = memory.get(owner)?.get(name)?;
         (read.version.as_ref() == version).then(|| read.clone())
     }
 
     fn remember(&self, owner: &Owner, name: &str, read: Read) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.0.lock();
         memory
             .entry(owner.clone())
             .or_default()
@@ -56,10 +54,7 @@ impl SecretMemory {
 
     /// Forgets a deployment that is gone.
     pub fn forget(&self, owner: &Owner) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(owner);
+        self.0.forget(owner);
     }
 }
 

@@ -1,17 +1,12 @@
 //! The rules that a resource has to keep, looked at once for each version of its spec: evaluating the expressions of the
 //! schema costs more than all the rest of a pass that changes nothing.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use medical_crds::{
     MedicalDeployment,
     check::{self, Violation},
 };
 
-use crate::store::Owner;
+use crate::{per_deployment::PerDeployment, store::Owner};
 
 /// A version of a spec, and the rules that it breaks.
 struct Looked {
@@ -22,13 +17,13 @@ struct Looked {
 
 /// What was found before, by deployment.
 #[derive(Default)]
-pub struct ViolationMemory(Mutex<HashMap<Owner, Looked>>);
+pub struct ViolationMemory(PerDeployment<Looked>);
 
 impl ViolationMemory {
     /// The rules that the resource breaks.
     pub fn violations(&self, owner: &Owner, deployment: &MedicalDeployment) -> Vec<Violation> {
         let metadata = &deployment.metadata;
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         if let Some(looked) = known.get(owner)
             && looked.uid == metadata.uid
             && looked.generation == metadata.generation
@@ -42,19 +37,13 @@ impl ViolationMemory {
             generation: metadata.generation,
             violations: violations.clone(),
         };
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(owner.clone(), looked);
+        self.0.lock().insert(owner.clone(), looked);
         violations
     }
 
     /// Forgets a deployment that is gone.
     pub fn forget(&self, owner: &Owner) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(owner);
+        self.0.forget(owner);
     }
 }
 

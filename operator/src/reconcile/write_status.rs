@@ -1,10 +1,5 @@
 //! The one writer of status.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
-
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -13,7 +8,7 @@ use medical_crds::{MedicalDeployment, MedicalDeploymentStatus};
 use serde_json::json;
 
 use super::apply::ApplyError;
-use crate::{store::Owner, view::hash_of};
+use crate::{per_deployment::PerDeployment, store::Owner, view::hash_of};
 
 /// Field manager of the status.
 pub const STATUS_MANAGER: &str = "medical-operator/status";
@@ -21,11 +16,11 @@ pub const STATUS_MANAGER: &str = "medical-operator/status";
 /// Remembers what was written, because the watch that would tell may be behind: UID of the deployment and hash of its
 /// status.
 #[derive(Default)]
-pub struct StatusMemory(Mutex<HashMap<Owner, (String, u64)>>);
+pub struct StatusMemory(PerDeployment<(String, u64)>);
 
 impl StatusMemory {
     fn is_written(&self, owner: &Owner, uid: &str, status: u64) -> bool {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.0.lock();
         memory
             .get(owner)
             .is_some_and(|(of, written)| of == uid && *written == status)
@@ -33,10 +28,7 @@ impl StatusMemory {
 
     /// Forgets a deployment that is gone.
     pub fn forget(&self, owner: &Owner) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(owner);
+        self.0.forget(owner);
     }
 }
 
@@ -49,8 +41,11 @@ pub async fn write(
     status: &MedicalDeploymentStatus,
 ) -> Result<bool, ApplyError> {
     let uid = deployment.metadata.uid.clone().unwrap_or_default();
+    if deployment.status.as_ref() == Some(status) {
+        return Ok(false);
+    }
     let hash = hash_of(&json!(status));
-    if deployment.status.as_ref() == Some(status) || memory.is_written(owner, &uid, hash) {
+    if memory.is_written(owner, &uid, hash) {
         return Ok(false);
     }
     let api: Api<MedicalDeployment> = Api::namespaced(client.clone(), &owner.namespace);
@@ -66,10 +61,6 @@ pub async fn write(
         &Patch::Apply(&object),
     )
     .await?;
-    memory
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(owner.clone(), (uid, hash));
+    memory.0.lock().insert(owner.clone(), (uid, hash));
     Ok(true)
 }
